@@ -1,0 +1,1 @@
+"""Flows say when: each file is one DAG and computes nothing."""

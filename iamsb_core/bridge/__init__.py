@@ -1,0 +1,1 @@
+"""Bridges between two laws: the mathematics, free of the task."""

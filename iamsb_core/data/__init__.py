@@ -1,0 +1,1 @@
+"""Data: stored features become padded batches with truth."""

@@ -1,0 +1,1 @@
+"""Datasets: one reader for each benchmark's own files, giving a Manifest."""

@@ -1,0 +1,1 @@
+"""Encoders: frozen functions from decoded clips to features on exact grids."""

@@ -1,0 +1,79 @@
+"""What an encoder is: a frozen function from a decoded clip to features on an exact grid, with an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from iamsb_core.digest import digest
+from iamsb_core.manifest import Modality
+from iamsb_core.media.clip import DecodedClip, FrameView
+from iamsb_core.timeline import FeatureTrack
+
+EncoderName = Literal["wavlm", "clip", "handcrafted-audio", "handcrafted-video"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """Everything that decides an encoder's output: equal specs give equal features."""
+
+    name: EncoderName
+    weights: str = ""
+    """hub id or local folder; empty for the handcrafted encoders"""
+    weights_digest: str = ""
+    """SHA-256 of the weights and their configuration, filled in by `resolve_spec`; never a mutable name"""
+    layer: int = -1
+    """which hidden state: 0 is the first, -1 the last"""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    view: FrameView | None = None
+    """the pictures wanted; None for an audio encoder"""
+    version: int = 1
+    """raised whenever the code of the encoder gives other numbers"""
+
+    @property
+    def modality(self) -> Modality:
+        return Modality.VISUAL if self.view is not None else Modality.AUDIO
+
+    @property
+    def identity(self) -> str:
+        """Digest of what decides the output: the path to a local weights folder does not count, its bytes do."""
+        return digest({**self.__dict__, "weights": "" if self.weights_digest else self.weights})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """What a stream of features looks like to a system: the encoder's published shape."""
+
+    encoder_identity: str
+    dim: int
+    hop_seconds: float
+    fine_dim: int = 0
+    """0: this encoder has no fine track"""
+    fine_hop_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTrack:
+    """One clip's features in one stream: the main track and, where the encoder has one, a finer one beside it."""
+
+    main: FeatureTrack
+    fine: FeatureTrack | None = None
+
+
+class Encoder(Protocol):
+    """A frozen encoder, loaded on a device."""
+
+    @property
+    def spec(self) -> EncoderSpec: ...
+
+    @property
+    def stream(self) -> StreamSpec: ...
+
+    def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:
+        """Features of each clip, the same whatever else is in the batch.
+
+        Every clip must carry the encoder's stream (a waveform, or frames in the spec's view); the main grid is
+        `TimeGrid.covering(clip.duration_seconds, stream.hop_seconds)`, the fine grid likewise.
+        """
+        ...

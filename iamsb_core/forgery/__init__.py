@@ -1,0 +1,1 @@
+"""Forgery: builds a partial-forgery benchmark with exact truth from genuine clips."""

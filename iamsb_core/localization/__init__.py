@@ -1,0 +1,1 @@
+"""Localization: from head outputs to proposals, suppressed, fused and windowed."""

@@ -1,0 +1,115 @@
+"""What a dataset is: typed records of videos with their truth, and the shards that tasks work on."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iamsb_core.digest import digest
+from iamsb_core.timeline import Segment, merge_segments
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+class Modality(enum.Flag):
+    """A stream of a video, or both."""
+
+    AUDIO = enum.auto()
+    VISUAL = enum.auto()
+
+
+STREAMS: tuple[Modality, Modality] = (Modality.AUDIO, Modality.VISUAL)
+
+
+def stream_name(modality: Modality) -> str:
+    """The one name of a stream in files, metrics and reports: `audio` or `visual`."""
+    return {Modality.AUDIO: "audio", Modality.VISUAL: "visual"}[modality]
+
+
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """A forged stretch of a video and the stream (or streams) it was forged in."""
+
+    segment: Segment
+    modality: Modality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoRecord:
+    """One video of a dataset with its truth."""
+
+    video_id: str
+    """unique in the manifest; the path that the benchmark's own files use, such as `test/000472.mp4`"""
+    path: Path
+    """relative to the manifest's root"""
+    split: Split
+    duration_seconds: float | None
+    """as the benchmark states it; None where only decoding tells"""
+    forgeries: tuple[Forgery, ...] = ()
+    identity: str | None = None
+    """the person shown, where known"""
+    original: str | None = None
+    """video_id of the genuine video this one was made from, where known"""
+    generator: str | None = None
+    """how it was forged, where known"""
+    media_sha256: str | None = None
+    """digest of the file's bytes, filled in when the media is first read"""
+
+    def truth(self, modality: Modality | None = None) -> NDArray[np.float64]:
+        """Disjoint forged segments, (N, 2) seconds: of one stream, or of either where modality is None."""
+        wanted = Modality.AUDIO | Modality.VISUAL if modality is None else modality
+        found = [(f.segment.start, f.segment.end) for f in self.forgeries if f.modality & wanted]
+        return merge_segments(np.asarray(found, dtype=np.float64).reshape(-1, 2))
+
+    @property
+    def is_forged(self) -> bool:
+        return bool(self.forgeries)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoShard:
+    """The videos that one task works on, with absolute root."""
+
+    root: Path
+    videos: tuple[VideoRecord, ...]
+
+    @property
+    def media_digest(self) -> str:
+        """Identity of the shard's media bytes. Raises ValueError where a digest is not known yet."""
+        unknown = [video.video_id for video in self.videos if video.media_sha256 is None]
+        if unknown:
+            raise ValueError(f"{len(unknown)} videos have no media digest yet, such as {unknown[0]}; fingerprint them")
+        return digest(sorted({video.media_sha256 for video in self.videos if video.media_sha256}))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A named list of videos under one root folder."""
+
+    name: str
+    root: Path
+    videos: tuple[VideoRecord, ...]
+    repairs: tuple[str, ...] = ()
+    """what the reader found wrong in the benchmark's own files and mended, in words"""
+
+    def __post_init__(self) -> None:
+        if len({video.video_id for video in self.videos}) != len(self.videos):
+            seen: set[str] = set()
+            twice = next(v.video_id for v in self.videos if v.video_id in seen or seen.add(v.video_id))  # type: ignore[func-returns-value]
+            raise ValueError(f"manifest {self.name!r} lists {twice!r} twice; every video_id must be unique")
+
+    def split(self, name: Split) -> Manifest:
+        """The videos of one split."""
+        return replace(self, videos=tuple(video for video in self.videos if video.split == name))
+
+    def shards(self, num_videos: int) -> Iterator[VideoShard]:
+        """The videos in runs of num_videos, in manifest order."""
+        for first in range(0, len(self.videos), num_videos):
+            yield VideoShard(self.root, self.videos[first : first + num_videos])

@@ -1,0 +1,1 @@
+"""Report: evidence an analyst can check, as data, as a page and as subtitles."""

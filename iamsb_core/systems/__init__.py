@@ -1,0 +1,1 @@
+"""Systems: what can be trained, each behind one contract."""

@@ -1,0 +1,84 @@
+"""The one contract that every system meets, and the registry that makes one by name.
+
+A system owns its feature normalisation (buffers set by `fit_normalisation`), so a checkpoint is complete.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from iamsb_core.data.batch import Batch
+from iamsb_core.encoders.base import StreamSpec
+from iamsb_core.localization.proposals import ClipProposals
+
+OutputsT = TypeVar("OutputsT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The feature streams a system is built for."""
+
+    audio: StreamSpec
+    visual: StreamSpec
+
+
+class System(nn.Module, ABC, Generic[OutputsT]):
+    """Something that can be trained to say when, and in which stream, a clip was forged."""
+
+    name: ClassVar[str]
+    config_type: ClassVar[type]
+    """a frozen dataclass with a default for every field"""
+
+    def __init__(self, config: Any, streams: Streams) -> None:
+        super().__init__()
+        self.config = config
+        self.streams = streams
+
+    @abstractmethod
+    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> OutputsT:
+        """Whatever `losses` and `propose` need. The generator (on the CPU) feeds every random choice of training."""
+
+    @abstractmethod
+    def losses(self, outputs: OutputsT, batch: Batch) -> dict[str, Tensor]:
+        """Scalars by name; `total` is the one to minimise."""
+
+    @abstractmethod
+    def propose(self, outputs: OutputsT, batch: Batch) -> list[ClipProposals]:
+        """One result for each clip of the batch, in its order."""
+
+    @abstractmethod
+    def fit_normalisation(self, batches: Iterable[Batch]) -> None:
+        """Set the buffers that standardise features from one pass over training batches."""
+
+
+_REGISTRY: dict[str, type[System[Any]]] = {}
+
+
+def register(system: type[System[Any]]) -> type[System[Any]]:
+    """Class decorator: make the system known by its name."""
+    _REGISTRY[system.name] = system
+    return system
+
+
+def system_type(name: str) -> type[System[Any]]:
+    """The system of that name. Raises ValueError, with the nearest name, where there is none."""
+    if name not in _REGISTRY:
+        near = difflib.get_close_matches(name, _REGISTRY, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no system {name!r}; there are {', '.join(sorted(_REGISTRY))}{hint}")
+    return _REGISTRY[name]
+
+
+def create_system(name: str, streams: Streams, config: Any = None) -> System[Any]:
+    """A freshly initialised system; `config` defaults to its type's defaults."""
+    chosen = system_type(name)
+    return chosen(chosen.config_type() if config is None else config, streams)
+
+

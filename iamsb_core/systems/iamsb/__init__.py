@@ -1,0 +1,1 @@
+"""The Inconsistency-aware Multimodal Schroedinger Bridge."""

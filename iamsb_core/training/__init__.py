@@ -1,0 +1,1 @@
+"""Training: a loop that yields reports, checkpoints that resume exactly."""

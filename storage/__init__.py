@@ -1,0 +1,1 @@
+"""Storage says where: the only imports of zarr and mlflow."""
