@@ -80,5 +80,3 @@ def create_system(name: str, streams: Streams, config: Any = None) -> System[Any
     """A freshly initialised system; `config` defaults to its type's defaults."""
     chosen = system_type(name)
     return chosen(chosen.config_type() if config is None else config, streams)
-
-
