@@ -53,6 +53,17 @@ class StreamSpec:
     fine_hop_seconds: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The pair of feature streams that a system is built for."""
+
+    audio: StreamSpec
+    visual: StreamSpec
+
+    def of(self, modality: Modality) -> StreamSpec:
+        return self.audio if modality is Modality.AUDIO else self.visual
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedTrack:
     """One clip's features in one stream: the main track and, where the encoder has one, a finer one beside it."""

@@ -8,25 +8,16 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from iamsb_core.data.batch import Batch
-from iamsb_core.encoders.base import StreamSpec
+from iamsb_core.encoders.base import Streams
 from iamsb_core.localization.proposals import ClipProposals
 
 OutputsT = TypeVar("OutputsT")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Streams:
-    """The feature streams a system is built for."""
-
-    audio: StreamSpec
-    visual: StreamSpec
 
 
 class System(nn.Module, ABC, Generic[OutputsT]):
