@@ -1,0 +1,91 @@
+"""One training or evaluation item: a clip, or a window of it, with both streams and their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iamsb_core.data.source import FeatureSource
+from iamsb_core.encoders.base import EncodedTrack
+from iamsb_core.manifest import STREAMS, Modality, VideoRecord
+from iamsb_core.timeline import Segment
+
+_SHORTEST_VISIBLE_SECONDS = 0.04
+"""of a segment that a window's edge cuts: less than one video frame is not evidence"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip or window: what `collate` pads into a batch."""
+
+    video_id: str
+    duration_seconds: float
+    tracks: dict[Modality, EncodedTrack | None]
+    truth: dict[Modality, NDArray[np.float64]]
+    """(K, 2) seconds from the item's start"""
+
+
+def visible_truth(truth: NDArray[np.float64], window: Segment) -> NDArray[np.float64]:
+    """The parts of true segments, (N, 2) seconds, that a window shows, in seconds from the window's start."""
+    clipped = np.clip(truth, window.start, window.end) - window.start
+    return clipped[clipped[:, 1] - clipped[:, 0] >= _SHORTEST_VISIBLE_SECONDS]
+
+
+def read_item(source: FeatureSource, video: VideoRecord, window: Segment | None = None) -> Item:
+    """The whole clip, or one window of it. Raises KeyError where the clip was never extracted."""
+    stored = {modality: source.read(video, modality, window) for modality in STREAMS}
+    durations = [found.duration_seconds for found in stored.values() if found is not None]
+    if not durations:
+        raise ValueError(f"{video.video_id} has neither sound nor picture in the feature store")
+    shown = Segment(0.0, max(durations)) if window is None else window
+    return Item(
+        video_id=video.video_id,
+        duration_seconds=shown.duration_seconds,
+        tracks={modality: None if found is None else found.track for modality, found in stored.items()},
+        truth={modality: visible_truth(video.truth(modality), shown) for modality in STREAMS},
+    )
+
+
+class ClipDataset:
+    """The videos of one split as items; longer clips than `window_seconds` give one window each.
+
+    A window's place is drawn from the generator that the caller passes, so an epoch is a function of its seed.
+    """
+
+    def __init__(self, source: FeatureSource, videos: Sequence[VideoRecord], *, window_seconds: float) -> None:
+        self.source = source
+        self.videos = tuple(videos)
+        self.window_seconds = window_seconds
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def item(self, index: int, rng: np.random.Generator) -> Item:
+        """The clip, or a window of it at a random place that starts on a video frame."""
+        video = self.videos[index]
+        whole = read_item(self.source, video)
+        if whole.duration_seconds <= self.window_seconds:
+            return whole
+        hop_seconds = self.source.streams.visual.hop_seconds
+        last_cell = int((whole.duration_seconds - self.window_seconds) / hop_seconds)
+        start = float(rng.integers(last_cell + 1)) * hop_seconds
+        return window_of(whole, Segment(start, start + self.window_seconds))
+
+
+def window_of(item: Item, window: Segment) -> Item:
+    """A window of an item that is at hand."""
+    return Item(
+        video_id=item.video_id,
+        duration_seconds=window.duration_seconds,
+        tracks={modality: _cut(track, window) for modality, track in item.tracks.items()},
+        truth={modality: visible_truth(truth, window) for modality, truth in item.truth.items()},
+    )
+
+
+def _cut(track: EncodedTrack | None, window: Segment) -> EncodedTrack | None:
+    if track is None:
+        return None
+    return EncodedTrack(track.main.window(window), None if track.fine is None else track.fine.window(window))

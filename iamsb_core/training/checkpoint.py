@@ -1,0 +1,121 @@
+"""Checkpoints of a run in progress: weights, averaged weights, optimiser and position.
+
+Random state is not among them: every step's draws are a function of (seed, step). A folder `step-NNNNNNNN` holds
+state.safetensors and state.json; it appears by one rename, so what a killed process leaves behind is either whole
+or not there. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from iamsb_core.training.optimizer import AveragedWeights
+
+_NAME = re.compile(r"step-(\d{8})")
+_NUM_KEPT = 2
+
+
+@dataclass
+class Position:
+    """How far a run has come."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """number of the epoch's next batch"""
+    best_score: float | None = None
+    """of the weights kept as the model so far"""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """one entry for every epoch done"""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a checkpoint holds besides the position."""
+
+    system: nn.Module
+    average: AveragedWeights
+    optimizer: torch.optim.Optimizer
+    run_digest: str
+    """names everything that the run's result depends on"""
+
+
+def save_checkpoint(folder: Path, state: RunState, position: Position) -> Path:
+    """Write the run's state into `folder/step-NNNNNNNN` and drop all but the last two."""
+    place = folder / f"step-{position.step:08d}"
+    for abandoned in folder.glob(".staging-*"):
+        shutil.rmtree(abandoned)
+    staging = folder / f".staging-{place.name}"
+    staging.mkdir(parents=True)
+    tensors, scalars = _flatten(state.optimizer.state_dict())
+    tensors |= {f"system.{name}": value.contiguous() for name, value in state.system.state_dict().items()}
+    tensors |= {f"average.{name}": value.contiguous() for name, value in state.average.values.items()}
+    save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, staging / "state.safetensors")
+    header = {"position": position.__dict__, "optimizer": scalars, "run_digest": state.run_digest}
+    (staging / "state.json").write_text(json.dumps(header))
+    _synced(staging)
+    if place.exists():
+        shutil.rmtree(place)
+    staging.rename(place)
+    for old in checkpoints(folder)[:-_NUM_KEPT]:
+        shutil.rmtree(old)
+    return place
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder, oldest first."""
+    return sorted(place for place in folder.glob("step-*") if _NAME.fullmatch(place.name)) if folder.is_dir() else []
+
+
+def load_checkpoint(place: Path, state: RunState) -> Position:
+    """Put everything back as it was. Raises ValueError where the checkpoint is of another configuration."""
+    header = json.loads((place / "state.json").read_text())
+    if header["run_digest"] != state.run_digest:
+        raise ValueError(
+            f"{place} was made with another configuration (digest {header['run_digest'][:12]}, this run "
+            f"{state.run_digest[:12]}); train into another folder, or remove this one to start again"
+        )
+    tensors = load_file(place / "state.safetensors")
+    state.system.load_state_dict(_under("system.", tensors))
+    average = _under("average.", tensors)
+    state.average.values = {name: average[name].to(value.device) for name, value in state.average.values.items()}
+    state.optimizer.load_state_dict(_unflatten(tensors, header["optimizer"]))
+    return Position(**header["position"])
+
+
+def _flatten(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {
+        f"optimizer.{number}.{name}": value
+        for number, values in state["state"].items()
+        for name, value in values.items()
+    }
+    return tensors, {"param_groups": state["param_groups"]}
+
+
+def _unflatten(tensors: dict[str, Tensor], scalars: dict[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under("optimizer.", tensors).items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
+    return {"state": state, "param_groups": scalars["param_groups"]}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _synced(folder: Path) -> None:
+    """Bytes reach the disk before the rename makes them visible."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,72 @@
+"""From features to proposals: clip by clip in batches, long videos in windows that are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from iamsb_core.data.collate import collate
+from iamsb_core.data.dataset import Item, read_item, window_of
+from iamsb_core.data.source import FeatureSource
+from iamsb_core.encoders.base import Streams
+from iamsb_core.localization.proposals import ClipProposals
+from iamsb_core.localization.windows import merge_windows, plan_windows
+from iamsb_core.manifest import VideoRecord
+from iamsb_core.systems.base import System
+
+_OVERLAP_SHARE = 0.25
+
+
+def predict(
+    system: System[Any],
+    source: FeatureSource,
+    videos: Sequence[VideoRecord],
+    *,
+    window_seconds: float,
+    device: torch.device | str = "cpu",
+    batch_size: int = 16,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, ClipProposals]:
+    """Proposals of every video by video_id. The system should be in evaluation mode."""
+    found: dict[str, ClipProposals] = {}
+    for first in range(0, len(videos), batch_size):
+        items = [read_item(source, video) for video in videos[first : first + batch_size]]
+        found |= {
+            result.video_id: result for result in localize_items(system, items, source.streams, window_seconds, device)
+        }
+        if progress is not None:
+            progress(len(items))
+    return found
+
+
+def localize_items(
+    system: System[Any],
+    items: Sequence[Item],
+    streams: Streams,
+    window_seconds: float,
+    device: torch.device | str = "cpu",
+) -> Iterator[ClipProposals]:
+    """One result for each item, in order; items longer than the window are cut, localised and merged."""
+    short = [item for item in items if item.duration_seconds <= window_seconds]
+    done = {result.video_id: result for result in _localize(system, short, streams, device)}
+    for item in items:
+        if item.video_id in done:
+            yield done[item.video_id]
+            continue
+        windows = plan_windows(item.duration_seconds, window_seconds, _OVERLAP_SHARE * window_seconds)
+        pieces: list[ClipProposals] = []
+        for window in windows:
+            pieces += _localize(system, [window_of(item, window)], streams, device)
+        yield merge_windows(windows, pieces)
+
+
+@torch.inference_mode()
+def _localize(
+    system: System[Any], items: Sequence[Item], streams: Streams, device: torch.device | str
+) -> list[ClipProposals]:
+    if not items:
+        return []
+    batch = collate(items, streams).to(torch.device(device))
+    return system.propose(system(batch), batch)
