@@ -22,5 +22,5 @@ def read_dataset(name: str, root: Path) -> Manifest:
     """The manifest of a dataset in a known layout. Raises ValueError for an unknown name or another layout."""
     if name not in READERS:
         hint = suggestion(name, READERS)
-        raise ValueError(f"no dataset is called {name!r}{hint or ';'} known are {', '.join(sorted(READERS))}")
+        raise ValueError(f"no dataset is called {name!r}{hint}; known are {', '.join(sorted(READERS))}")
     return READERS[name](root)
