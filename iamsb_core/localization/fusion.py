@@ -6,6 +6,8 @@ proposals for the same stretch, one of each stream, must not be counted twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,10 +28,22 @@ def fuse_union(
     A proposal decays those of the *other* stream that it overlaps, by exp(-tiou^2 / sigma); proposals of one
     stream have had their own suppression already and do not touch each other here.
     """
-    both = np.concatenate([np.asarray(part, dtype=np.float64).reshape(-1, 3) for part in (audio, visual)])
-    group = np.repeat([0, 1], [len(np.reshape(audio, (-1, 3))), len(np.reshape(visual, (-1, 3)))])
-    decay = gaussian_decay(sigma)
-    return suppress([both], decay, min_score=min_score, max_proposals=max_proposals, groups=[group])[0]
+    return fuse_union_clips([audio], [visual], sigma=sigma, min_score=min_score, max_proposals=max_proposals)[0]
+
+
+def fuse_union_clips(
+    audio: Sequence[NDArray[np.floating]],
+    visual: Sequence[NDArray[np.floating]],
+    *,
+    sigma: float = 0.5,
+    min_score: float = 0.0,
+    max_proposals: int | None = None,
+) -> list[Proposals]:
+    """`fuse_union` of many clips in one sweep, each as if it were alone."""
+    pairs = [[np.reshape(part, (-1, 3)) for part in pair] for pair in zip(audio, visual, strict=True)]
+    groups = [np.repeat([0, 1], [len(part) for part in pair]) for pair in pairs]
+    clips = [np.concatenate(pair) for pair in pairs]
+    return suppress(clips, gaussian_decay(sigma), min_score=min_score, max_proposals=max_proposals, groups=groups)
 
 
 def fuse_elementary(

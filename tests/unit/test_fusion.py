@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from iamsb_core.localization.fusion import fuse_elementary, fuse_union
+from iamsb_core.localization.fusion import fuse_elementary, fuse_union, fuse_union_clips
 
 #  0    1    2    3    4    5    6   seconds
 #  [=========)                        audio   0.9
@@ -29,6 +29,13 @@ def test_union_leaves_one_stream_alone():
     np.testing.assert_allclose(fuse_union(empty, crowded), crowded, rtol=1e-6)
     assert fuse_union(empty, empty).shape == (0, 3)
     assert len(fuse_union(crowded, crowded, max_proposals=2)) == 2
+
+
+def test_union_of_many_clips_is_the_union_of_each():
+    empty = np.empty((0, 3))
+    together = fuse_union_clips([AUDIO, empty], [VISUAL, AUDIO])
+    np.testing.assert_array_equal(together[0], fuse_union(AUDIO, VISUAL))
+    np.testing.assert_array_equal(together[1], fuse_union(empty, AUDIO))
 
 
 #  0    1    2    3    4    5   seconds
