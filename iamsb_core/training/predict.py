@@ -59,7 +59,7 @@ def localize_items(
         pieces: list[ClipProposals] = []
         for window in windows:
             pieces += _localize(system, [window_of(item, window)], streams, device)
-        yield merge_windows(windows, pieces)
+        yield merge_windows(item.video_id, item.duration_seconds, windows, pieces)
 
 
 @torch.inference_mode()

@@ -1,0 +1,189 @@
+"""From stored features to batches: windows, truth, padding, and epochs that are functions of their seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iamsb_core.data.augment import AugmentConfig, augment
+from iamsb_core.data.collate import collate
+from iamsb_core.data.dataset import ClipDataset, Item, read_item, visible_truth, window_of
+from iamsb_core.data.epochs import epoch_order, training_batches
+from iamsb_core.data.memory import CachedFeatures
+from iamsb_core.data.prefetch import prefetched
+from iamsb_core.data.source import StoredTrack
+from iamsb_core.encoders.base import EncodedTrack, Streams, StreamSpec
+from iamsb_core.manifest import STREAMS, Forgery, Modality, VideoRecord
+from iamsb_core.timeline import FeatureTrack, Segment, TimeGrid
+
+STREAM_SPECS = Streams(
+    audio=StreamSpec(encoder_identity="a", dim=3, hop_seconds=0.02, fine_dim=2, fine_hop_seconds=0.005),
+    visual=StreamSpec(encoder_identity="v", dim=2, hop_seconds=0.04),
+)
+
+
+def ramp(duration: float, hop: float, dim: int) -> FeatureTrack:
+    """Every value is its cell's centre in seconds, so that a value tells where it came from."""
+    grid = TimeGrid.covering(duration, hop)
+    return FeatureTrack(np.repeat(grid.centres()[:, None], dim, axis=1).astype(np.float32), grid)
+
+
+class Memory:
+    """A FeatureSource of ramps; `silent` videos have no sound."""
+
+    def __init__(self, silent: frozenset[str] = frozenset()) -> None:
+        self.silent = silent
+        self.num_reads = 0
+        self.streams = STREAM_SPECS
+
+    def read(self, video: VideoRecord, modality: Modality, window: Segment | None = None) -> StoredTrack | None:
+        self.num_reads += 1
+        if modality is Modality.AUDIO and video.video_id in self.silent:
+            return None
+        duration = video.duration_seconds
+        assert duration is not None
+        spec = STREAM_SPECS.of(modality)
+        main = ramp(duration, spec.hop_seconds, spec.dim)
+        fine = ramp(duration, spec.fine_hop_seconds, spec.fine_dim) if spec.fine_dim else None
+        if window is not None:
+            main, fine = main.window(window), None if fine is None else fine.window(window)
+        return StoredTrack(EncodedTrack(main, fine), duration)
+
+
+def video(name: str, duration: float, *forgeries: tuple[float, float, Modality]) -> VideoRecord:
+    return VideoRecord(
+        video_id=name,
+        path=Path(name),
+        split="train",
+        duration_seconds=duration,
+        forgeries=tuple(Forgery(Segment(start, end), modality) for start, end, modality in forgeries),
+    )
+
+
+#  truth          [1.0 ======= 2.0)     [2.99 3.5)
+#  window              [1.5 ============ 3.0)
+#  seen                [0.0 = 0.5)         10 ms: less than a video frame
+def test_a_window_shows_the_parts_of_the_truth_that_lie_in_it() -> None:
+    seen = visible_truth(np.array([[1.0, 2.0], [2.99, 3.5]]), Segment(1.5, 3.0))
+    assert seen.tolist() == [[0.0, 0.5]]
+
+
+def test_a_window_cuts_both_streams_at_the_same_time() -> None:
+    item = read_item(Memory(), video("a", 4.0, (1.0, 2.0, Modality.AUDIO)))
+    cut = window_of(item, Segment(1.2, 2.4))
+    starts = {m: cut.tracks[m].main.values[0, 0] - cut.tracks[m].main.grid.hop_seconds / 2 for m in STREAMS}
+    assert starts[Modality.AUDIO] == pytest.approx(1.2)
+    assert starts[Modality.VISUAL] == pytest.approx(1.2)
+    assert cut.truth[Modality.AUDIO] == pytest.approx(np.array([[0.0, 0.8]]))
+    assert len(cut.truth[Modality.VISUAL]) == 0
+
+
+def test_a_batch_pads_to_the_longest_and_says_what_is_valid() -> None:
+    source = Memory(silent=frozenset({"b"}))
+    items = [read_item(source, video("a", 1.0, (0.2, 0.6, Modality.VISUAL))), read_item(source, video("b", 0.4))]
+    batch = collate(items, STREAM_SPECS)
+    assert batch.audio.values.shape == (2, 50, 3)
+    assert batch.audio.fine_values is not None
+    assert batch.audio.fine_values.shape == (2, 200, 2)
+    assert batch.visual.valid.sum(dim=1).tolist() == [25, 10]
+    assert batch.audio.present.tolist() == [True, False]
+    assert batch.visual.forged.tolist() == [True, False]
+    torch.testing.assert_close(batch.visual.truth[0], torch.tensor([[0.2, 0.6]]))
+    assert not batch.visual.values[1, 10:].any()
+
+
+def test_features_of_another_encoder_are_refused() -> None:
+    item = Item(
+        "a", 1.0, {m: EncodedTrack(ramp(1.0, 0.04, 9)) for m in STREAMS}, {m: np.zeros((0, 2)) for m in STREAMS}
+    )
+    with pytest.raises(ValueError, match="9 wide, the stream says 3"):
+        collate([item], STREAM_SPECS)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 100), st.integers(1, 32), st.integers(0, 5))
+def test_an_epoch_shows_every_clip_once(num_items: int, batch_size: int, epoch: int) -> None:
+    batches = epoch_order(num_items, batch_size, 7, epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(num_items))
+    assert len(batches) == 1 or min(map(len, batches)) * 2 >= batch_size
+
+
+def test_an_epoch_resumed_in_the_middle_shows_what_it_would_have_shown() -> None:
+    dataset = ClipDataset(Memory(), [video(str(n), 3.0 + n) for n in range(9)], window_seconds=2.0)
+    whole = list(training_batches(dataset, 4, 5, 2, AugmentConfig()))
+    rest = list(training_batches(dataset, 4, 5, 2, AugmentConfig(), first_batch=1))
+    assert len(whole) == len(rest) + 1
+    for expected, found in zip(whole[1:], rest, strict=True):
+        assert expected.video_ids == found.video_ids
+        assert torch.equal(expected.audio.values, found.audio.values)
+    other = list(training_batches(dataset, 4, 5, 3, AugmentConfig()))
+    assert [b.video_ids for b in whole] != [b.video_ids for b in other]
+
+
+def test_augmentation_off_changes_nothing() -> None:
+    item = read_item(Memory(), video("a", 2.0, (0.5, 1.0, Modality.AUDIO)))
+    off = AugmentConfig(drop_stream_share=0.0, offset_scale=0.0, gain_scale=0.0)
+    same = augment(item, off, np.random.default_rng(0))
+    for modality in STREAMS:
+        np.testing.assert_allclose(same.tracks[modality].main.values, item.tracks[modality].main.values, atol=1e-6)
+
+
+def test_a_dropped_stream_takes_its_truth_along() -> None:
+    item = read_item(Memory(), video("a", 2.0, (0.5, 1.0, Modality.AUDIO | Modality.VISUAL)))
+    always = AugmentConfig(drop_stream_share=1.0)
+    dropped = augment(item, always, np.random.default_rng(0))
+    gone = [modality for modality in STREAMS if dropped.tracks[modality] is None]
+    assert len(gone) == 1
+    assert len(dropped.truth[gone[0]]) == 0
+    assert len(item.truth[gone[0]]) == 1
+
+
+def test_playing_backwards_turns_the_truth() -> None:
+    item = read_item(Memory(), video("a", 2.0, (0.25, 0.5, Modality.VISUAL)))
+    config = AugmentConfig(drop_stream_share=0.0, offset_scale=0.0, gain_scale=0.0, reverse_share=1.0)
+    turned = augment(item, config, np.random.default_rng(0))
+    np.testing.assert_allclose(turned.truth[Modality.VISUAL], [[1.5, 1.75]])
+    assert turned.tracks[Modality.VISUAL].main.values[0, 0] == pytest.approx(1.98)
+
+
+def test_a_small_dataset_is_read_from_disk_once() -> None:
+    memory = Memory()
+    cached = CachedFeatures(memory)
+    first = cached.read(video("a", 2.0), Modality.AUDIO)
+    window = cached.read(video("a", 2.0), Modality.AUDIO, Segment(1.0, 1.5))
+    assert memory.num_reads == 1
+    assert first is not None
+    assert window is not None
+    assert np.array_equal(window.track.main.values, first.track.main.values[50:75])
+
+
+def test_a_full_cache_passes_through() -> None:
+    memory = Memory()
+    cached = CachedFeatures(memory, max_bytes=0)
+    for _ in range(3):
+        assert cached.read(video("a", 2.0), Modality.AUDIO) is not None
+    assert memory.num_reads == 3
+
+
+def test_prefetching_keeps_the_order_and_raises_in_place() -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("the sixth is broken")
+
+    ahead = prefetched(numbers())
+    assert [next(ahead) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="sixth"):
+        next(ahead)
+    assert list(prefetched(iter(range(7)))) == list(range(7))
+
+
+def test_prefetching_can_be_left_early() -> None:
+    ahead = prefetched(iter(range(1000)))
+    assert next(ahead) == 0
+    ahead.close()
