@@ -1,0 +1,134 @@
+"""The environment that Prefect, MLflow and Hugging Face read at import: set once, before any of them is imported."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlparse
+
+import psutil
+
+log = logging.getLogger(__name__)
+
+OWNER_VARIABLE = "IAMSB_OWNER"
+SERVICES_FILE = "services.json"
+_SERVER_MODULE = "prefect.server.api.server:create_app"
+_PROBE_SECONDS = 2.0
+_CLOCK_TOLERANCE_SECONDS = 5.0
+"""a process's start is told against the system's boot time, which moves when the clock is set"""
+
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "iamsb_core,storage,tasks",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+"""Defaults only: what the user has set stays."""
+
+
+@dataclass(frozen=True)
+class Orchestrator:
+    """Where flows are recorded: in this process's own short-lived server, or by one that runs."""
+
+    mode: Literal["in process", "services", "user's server"]
+    api_url: str | None
+
+
+def home_folder(home: Path | None = None) -> Path:
+    """Where the state lives: the argument, else IAMSB_HOME, else `.iamsb` in the current folder; absolute."""
+    chosen = Path(os.environ.get("IAMSB_HOME") or ".iamsb") if home is None else home
+    return chosen.expanduser().resolve()
+
+
+def prepare(home: Path | None = None) -> Orchestrator:
+    """Set the environment for this process and its children, and say which Prefect server serves it."""
+    folder = home_folder(home)
+    os.environ["IAMSB_HOME"] = str(folder)
+    os.environ.setdefault("PREFECT_HOME", str(folder / "prefect"))
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    chosen = _orchestrator(folder)
+    # An empty address beats one in a profile or a forgotten prefect.toml, and means: no server.
+    os.environ["PREFECT_API_URL"] = chosen.api_url or ""
+    if chosen.mode == "in process":
+        os.environ[OWNER_VARIABLE] = _identity(psutil.Process())
+        _stop_orphans(Path(os.environ["PREFECT_HOME"]))
+    return chosen
+
+
+def _orchestrator(home: Path) -> Orchestrator:
+    if given := os.environ.get("PREFECT_API_URL"):
+        return Orchestrator("user's server", given)
+    services = read_services(home)
+    if "prefect" in services and answers(services["prefect"]["url"]):
+        return Orchestrator("services", services["prefect"]["url"])
+    return Orchestrator("in process", None)
+
+
+def read_services(home: Path) -> dict[str, dict[str, str]]:
+    """What `iamsb up` wrote: for each service its url, pid and identity; empty where nothing was started."""
+    try:
+        services: dict[str, dict[str, str]] = json.loads((home / SERVICES_FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError:
+        log.warning("%s is damaged and is ignored; `iamsb down` then `iamsb up` mends it", home / SERVICES_FILE)
+        return {}
+    return services
+
+
+def answers(url: str) -> bool:
+    """Whether something listens at the address."""
+    parts = urlparse(url)
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), timeout=_PROBE_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _identity(process: psutil.Process) -> str:
+    """A process id with its start, so that a number used again is not taken for the same process."""
+    return f"{process.pid}:{process.create_time():.2f}"
+
+
+def is_alive(identity: str) -> bool:
+    """Whether the process of that identity still runs."""
+    try:
+        pid, started = identity.split(":")
+        process = psutil.Process(int(pid))
+        same = abs(process.create_time() - float(started)) < _CLOCK_TOLERANCE_SECONDS
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError):
+        return False
+
+
+def process_identity(pid: int) -> str:
+    """The identity of a running process. Raises psutil.NoSuchProcess."""
+    return _identity(psutil.Process(pid))
+
+
+def _stop_orphans(prefect_home: Path) -> None:
+    """End the short-lived Prefect servers of this home whose command was killed before it could stop them."""
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or _SERVER_MODULE not in process.cmdline():
+                continue
+            environment = process.environ()
+        except psutil.Error:
+            continue
+        owner = environment.get(OWNER_VARIABLE)
+        if owner and environment.get("PREFECT_HOME") == str(prefect_home) and not is_alive(owner):
+            log.info("ending the Prefect server %d that a killed command left behind", process.pid)
+            process.terminate()
