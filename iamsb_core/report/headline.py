@@ -1,0 +1,83 @@
+"""The verdict in words, and times as a reader says them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from iamsb_core.report.evidence import NOUNS, Decision, Lane, LaneName, ReportedSegment
+from iamsb_core.timeline import merge_segments
+
+_MOST_NAMED = 3
+
+
+def clock(seconds: float) -> str:
+    """Seconds as text: `2.31 s`, from a minute on `1:02.31`, from an hour on `1:02:03.45`."""
+    hundredths = round(seconds * 100)
+    if hundredths < 6000:
+        return f"{hundredths / 100:.2f} s"
+    minutes, rest = divmod(hundredths, 6000)
+    if minutes < 60:
+        return f"{minutes}:{rest / 100:05.2f}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
+
+
+def between(start_seconds: float, end_seconds: float) -> str:
+    """`between 2.31 s and 2.94 s`."""
+    return f"between {clock(start_seconds)} and {clock(end_seconds)}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def summary(decision: Decision, clip_score: float, threshold: float, lanes: Mapping[LaneName, Lane | None]) -> str:
+    """The verdict in one sentence, without a full stop."""
+    if all(lanes[name] is None for name in ("audio", "visual")):
+        return "Nothing to examine: the file has neither sound nor picture that can be read"
+    if decision == "forged":
+        return _forged(clip_score, lanes)
+    streams = [NOUNS[name] for name in ("audio", "visual") if lanes[name] is not None]
+    said = [f"No evidence of forgery in the {' or the '.join(streams)}", *_missing(lanes)]
+    shown = sum(len(lane.segments) for lane in lanes.values() if lane)
+    if shown:
+        said.append(
+            f"the clip's score, {clip_score:.2f}, stays below {threshold:.2f}, "
+            f"though {_plural(shown, 'stretch', 'stretches')} below would bear a look"
+        )
+    return "; ".join(said)
+
+
+def _forged(clip_score: float, lanes: Mapping[LaneName, Lane | None]) -> str:
+    said = [f"forged {NOUNS[name]} {_where(lane.segments)}" for name, lane in _streams(lanes) if lane.segments]
+    clear = [f"no evidence against the {NOUNS[name]}" for name, lane in _streams(lanes) if not lane.segments]
+    fused = lanes["fused"]
+    if not said and fused is not None and fused.segments:
+        said, clear = [f"forged {_where(fused.segments)}, in a stream that cannot be told apart"], []
+    if not said:
+        said, clear = [f"forged (score {clip_score:.2f}), but no single stretch stands out"], []
+    sentence = "; ".join([*said, *clear, *_missing(lanes)])
+    return sentence[0].upper() + sentence[1:]
+
+
+def _streams(lanes: Mapping[LaneName, Lane | None]) -> list[tuple[str, Lane]]:
+    return [(name, lane) for name, lane in lanes.items() if name != "fused" and lane is not None]
+
+
+def _missing(lanes: Mapping[LaneName, Lane | None]) -> list[str]:
+    return [f"no {NOUNS[name]} to examine" for name, lane in lanes.items() if name != "fused" and lane is None]
+
+
+def _where(segments: Sequence[ReportedSegment]) -> str:
+    rows = np.asarray([(each.start_seconds, each.end_seconds) for each in segments])
+    places = merge_segments(rows).tolist()
+    if len(places) <= _MOST_NAMED:
+        return joined([between(start, end) for start, end in places])
+    best = max(segments, key=lambda each: each.score)
+    return f"in {len(places)} places, most surely {between(best.start_seconds, best.end_seconds)}"
+
+
+def _plural(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

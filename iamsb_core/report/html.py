@@ -1,0 +1,137 @@
+"""The report as one self-contained HTML page: no network, no other file, readable on paper and by keyboard."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from iamsb_core.media.clip import DecodedClip
+from iamsb_core.report.drawing import Tick, curve_path, envelope_path, thumbnails, ticks
+from iamsb_core.report.evidence import LANES, NOUNS, Lane, LaneName, Report, ReportedSegment
+from iamsb_core.report.headline import clock, joined
+from iamsb_core.report.tables import Table, tables
+
+_PACKAGE = "iamsb_core.report"
+_TITLES: dict[LaneName, str] = {"audio": "Sound", "visual": "Picture", "fused": "Fused"}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentView:
+    """A segment as the page draws and lists it; percentages are of the time line's width."""
+
+    key: str
+    segment: ReportedSegment
+    left_percent: float
+    width_percent: float
+    start: str
+    end: str
+    length: str
+    streams: str
+    spoken: str
+
+    @property
+    def middle_percent(self) -> float:
+        return round(self.left_percent + self.width_percent / 2, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A row of the time line as the page draws it."""
+
+    name: LaneName
+    title: str
+    examined: bool
+    note: str
+    segments: tuple[SegmentView, ...]
+    curve: str
+    num_proposals: int
+    best_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the template shows."""
+
+    report: Report
+    lanes: tuple[LaneView, ...]
+    ticks: tuple[Tick, ...]
+    waveform: str | None
+    thumbnails: tuple[str, ...]
+    tables: tuple[Table, ...]
+    duration: str
+    style: str
+    script: str
+
+    @property
+    def script_hash(self) -> str:
+        """What the page's content security policy lets run: this script and no other."""
+        return base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode("ascii")
+
+
+def render_html(report: Report, clip: DecodedClip) -> str:
+    """The page; `clip` gives the waveform and the pictures that are drawn behind the segments."""
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(page=_page(report, clip))
+
+
+def _page(report: Report, clip: DecodedClip) -> Page:
+    duration_seconds = report.media.duration_seconds
+    return Page(
+        report=report,
+        lanes=tuple(_lane_view(name, report.lanes[name], duration_seconds) for name in LANES),
+        ticks=ticks(duration_seconds),
+        waveform=None if clip.waveform is None else envelope_path(clip.waveform),
+        thumbnails=() if clip.frames is None else thumbnails(clip.frames),
+        tables=tables(report),
+        duration=clock(duration_seconds),
+        style=_asset("report.css"),
+        script=_asset("report.js"),
+    )
+
+
+def _asset(name: str) -> str:
+    return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
+
+
+def _lane_view(name: LaneName, lane: Lane | None, duration_seconds: float) -> LaneView:
+    if lane is None:
+        return LaneView(name, _TITLES[name], False, "Not examined", (), "", 0, None)
+    number = len(lane.segments)
+    shown = (_segment_view(name, index, each, duration_seconds) for index, each in enumerate(lane.segments, start=1))
+    return LaneView(
+        name=name,
+        title=_TITLES[name],
+        examined=True,
+        note="No segment" if not number else f"{number} segment{'' if number == 1 else 's'}",
+        segments=tuple(shown),
+        curve=curve_path(lane.curve, duration_seconds),
+        num_proposals=len(lane.proposals),
+        best_score=lane.proposals[0][2] if lane.proposals else 0.0,
+    )
+
+
+def _segment_view(name: LaneName, number: int, segment: ReportedSegment, duration_seconds: float) -> SegmentView:
+    start, end = clock(segment.start_seconds), clock(segment.end_seconds)
+    streams = joined([NOUNS[stream] for stream in segment.streams]) if segment.streams else "cannot be told"
+    what = f"Fused ({streams})" if name == "fused" else _TITLES[name]
+    return SegmentView(
+        key=f"{name}-{number}",
+        segment=segment,
+        left_percent=round(100.0 * segment.start_seconds / duration_seconds, 4),
+        width_percent=round(100.0 * (segment.end_seconds - segment.start_seconds) / duration_seconds, 4),
+        start=start,
+        end=end,
+        length=clock(segment.end_seconds - segment.start_seconds),
+        streams=streams,
+        spoken=f"{what}: forged from {start} to {end}, score {segment.score:.2f}",
+    )

@@ -1,0 +1,83 @@
+"""What is unusual about a file, in sentences: a reader must know what limits the verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip
+from iamsb_core.report.headline import clock
+
+_SILENT_AMPLITUDE = 10 ** (-60 / 20)
+_BLOCK_SECONDS = 0.02
+_MOSTLY = 0.5
+_NOTED_SHIFT_SECONDS = 0.04
+_STILL_LEVELS = 2
+_STILL_PROBES = 48
+
+
+def media_warnings(clip: DecodedClip) -> tuple[str, ...]:
+    """What decoding already said, then what the sound, the picture and the container show; each once."""
+    said = [*clip.warnings, *_sound(clip), *_picture(clip), *_container(clip)]
+    return tuple(dict.fromkeys(said))
+
+
+def _sound(clip: DecodedClip) -> list[str]:
+    if clip.probe.num_audio_streams == 0:
+        return ["The file has no audio track; nothing is said about sound."]
+    if clip.waveform is None:
+        return ["The audio track was not examined; nothing is said about sound."]
+    silent = silent_share(clip.waveform)
+    if silent == 1.0:
+        return ["The audio track is silent throughout (below -60 dBFS); its scores mean little."]
+    if silent > _MOSTLY:
+        return [f"{silent:.0%} of the audio track is silent (below -60 dBFS)."]
+    return []
+
+
+def silent_share(waveform: NDArray[np.float32]) -> float:
+    """Share of 20 ms blocks whose peak stays below -60 dBFS; 1.0 for a waveform without samples."""
+    length = round(_BLOCK_SECONDS * SAMPLE_RATE_HZ)
+    if not len(waveform):
+        return 1.0
+    peaks = np.maximum.reduceat(np.abs(waveform), np.arange(0, len(waveform), length))
+    return float(np.mean(peaks < _SILENT_AMPLITUDE))
+
+
+def _picture(clip: DecodedClip) -> list[str]:
+    if clip.probe.num_video_streams == 0:
+        return ["The file has no video track; nothing is said about the picture."]
+    if clip.frames is None:
+        return ["The video track was not examined; nothing is said about the picture."]
+    said = []
+    if is_still(clip.frames):
+        said.append("The picture never changes; its scores mean little.")
+    if clip.face_found is not None and len(clip.face_found):
+        without = 1.0 - float(np.mean(clip.face_found))
+        if without == 1.0:
+            said.append("No face was found; the centre of the picture was examined instead.")
+        elif without > _MOSTLY:
+            said.append(f"No face was found in {without:.0%} of the picture.")
+    return said
+
+
+def is_still(frames: NDArray[np.uint8]) -> bool:
+    """Whether up to 48 frames spread over the clip differ from the first by no more than 2 of 255 levels."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _STILL_PROBES)).round().astype(int))
+    first = frames[0].astype(np.int16)
+    moved = (np.abs(frames[index].astype(np.int16) - first).max() > _STILL_LEVELS for index in chosen[1:])
+    return len(chosen) > 1 and not any(moved)
+
+
+def _container(clip: DecodedClip) -> list[str]:
+    probe, said = clip.probe, []
+    for kind, number in (("video", probe.num_video_streams), ("audio", probe.num_audio_streams)):
+        if number > 1:
+            said.append(f"The file has {number} {kind} tracks; only the first was examined.")
+    if probe.num_video_streams and probe.variable_frame_rate:
+        said.append(f"The frame rate varies ({probe.average_fps:.2f} per second on average).")
+    shift = probe.audio_start_seconds - probe.video_start_seconds
+    if probe.num_video_streams and probe.num_audio_streams and abs(shift) > _NOTED_SHIFT_SECONDS:
+        late, early = ("sound", "picture") if shift > 0 else ("picture", "sound")
+        said.append(f"The {late} starts {clock(abs(shift))} after the {early}.")
+    return said

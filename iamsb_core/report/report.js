@@ -1,0 +1,133 @@
+"use strict";
+(() => {
+  const timeline = document.getElementById("timeline");
+  const duration = Number(timeline.dataset.duration);
+  const player = document.getElementById("player");
+  const note = document.getElementById("player-note");
+  const spoken = document.getElementById("spoken");
+  const largestChecked = 1 << 29;
+  let address = null;
+
+  // One segment selected at a time, shown in the time line and in the table.
+  function select(key, from) {
+    for (const element of document.querySelectorAll(".selected")) {
+      element.classList.remove("selected");
+    }
+    for (const button of document.querySelectorAll("[aria-pressed=true]")) {
+      button.setAttribute("aria-pressed", "false");
+    }
+    spoken.textContent = "";
+    if (key === null) {
+      return;
+    }
+    for (const element of document.querySelectorAll(`[data-key="${key}"]`)) {
+      element.classList.add("selected");
+    }
+    const mark = document.getElementById(`mark-${key}`);
+    const row = document.getElementById(`row-${key}`);
+    mark.setAttribute("aria-pressed", "true");
+    row.querySelector(".pick").setAttribute("aria-pressed", "true");
+    spoken.textContent = mark.getAttribute("aria-label");
+    (from === "table" ? mark.closest(".lane") : row).scrollIntoView({ block: "nearest" });
+    seek(Number(mark.dataset.start));
+  }
+
+  function seek(seconds) {
+    if (!player.hidden) {
+      player.currentTime = seconds;
+    }
+  }
+
+  function moveAlong(mark, step) {
+    const marks = [...mark.closest(".plot").querySelectorAll(".segment")];
+    const next = marks[marks.indexOf(mark) + step];
+    if (next) {
+      next.focus();
+    }
+  }
+
+  timeline.addEventListener("click", (event) => {
+    const marked = event.target.closest("[data-key]");
+    const plot = event.target.closest(".plot");
+    if (marked) {
+      select(marked.dataset.key, "timeline");
+    } else if (plot) {
+      select(null);
+      const box = plot.getBoundingClientRect();
+      seek(((event.clientX - box.left) / box.width) * duration);
+    }
+  });
+
+  timeline.addEventListener("keydown", (event) => {
+    if (!event.target.matches(".segment")) {
+      return;
+    }
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      select(event.target.dataset.key, "timeline");
+    } else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      event.preventDefault();
+      moveAlong(event.target, event.key === "ArrowRight" ? 1 : -1);
+    }
+  });
+
+  for (const row of document.querySelectorAll("tr.row")) {
+    row.addEventListener("click", () => select(row.dataset.key, "table"));
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      select(null);
+    }
+  });
+
+  // The page holds no video: the reader chooses the file, and is told whether it is the one that was examined.
+  function movePlayhead() {
+    const percent = `${Math.min(100, (100 * player.currentTime) / duration)}%`;
+    for (const line of document.querySelectorAll(".playhead")) {
+      line.setAttribute("x1", percent);
+      line.setAttribute("x2", percent);
+    }
+    if (!player.paused) {
+      requestAnimationFrame(movePlayhead);
+    }
+  }
+
+  async function comparison(file) {
+    const other = "This is not the file that was examined: ";
+    if (file.size !== Number(timeline.dataset.size)) {
+      return other + "its size differs.";
+    }
+    if (!window.crypto || !crypto.subtle || file.size > largestChecked) {
+      return "The size is that of the examined file; its SHA-256 was not compared.";
+    }
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+    const text = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return text === timeline.dataset.sha256
+      ? "This is the file that was examined: its SHA-256 agrees."
+      : other + "its SHA-256 differs.";
+  }
+
+  document.getElementById("player-choice").hidden = false;
+  document.getElementById("player-file").addEventListener("change", async (event) => {
+    const file = event.target.files[0];
+    if (!file) {
+      return;
+    }
+    if (address !== null) {
+      URL.revokeObjectURL(address);
+    }
+    address = URL.createObjectURL(file);
+    player.src = address;
+    player.hidden = false;
+    timeline.classList.add("playing");
+    note.textContent = "Comparing the file with the one that was examined.";
+    note.textContent = await comparison(file);
+  });
+  player.addEventListener("play", movePlayhead);
+  player.addEventListener("seeked", movePlayhead);
+  player.addEventListener("timeupdate", movePlayhead);
+  player.addEventListener("error", () => {
+    note.textContent = "This browser cannot play the file; the time line works without it.";
+  });
+})();

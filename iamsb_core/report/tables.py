@@ -1,0 +1,149 @@
+"""The page's tables: media, model, encoders, evidence and software as rows of text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.report.evidence import MediaFacts, PictureFacts, Report, SoundFacts
+from iamsb_core.report.headline import clock
+
+_LONGEST_LIST = 6
+_STREAMS = ("audio", "visual")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of a name and one value for each column; a single column without a heading is a plain list of facts."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(report: Report) -> tuple[Table, ...]:
+    """Every table of the page but the one of segments, in the page's order; none is empty."""
+    found = [
+        *_evidence(report.evidence),
+        _facts("Media", _media(report.media)),
+        _facts("Model", _model(report)),
+        *_encoders(report),
+        _facts("How this was made", _making(report)),
+        _facts("Software", {name: number or "not installed" for name, number in report.versions.items()}),
+    ]
+    return tuple(table for table in found if table.rows)
+
+
+def _facts(title: str, facts: Mapping[str, str]) -> Table:
+    return Table(title, ("",), tuple(facts.items()))
+
+
+def _media(media: MediaFacts) -> dict[str, str]:
+    return {
+        "File": media.name,
+        "SHA-256": media.sha256,
+        "Size": f"{media.size_bytes:,} bytes",
+        "Duration": f"{clock(media.duration_seconds)}",
+        "Container": media.container,
+        "Streams": f"{media.num_video_streams} video, {media.num_audio_streams} audio",
+        "Picture": "none" if media.video is None else _picture(media.video),
+        "Sound": "none" if media.audio is None else _sound(media.audio),
+    }
+
+
+def _picture(video: PictureFacts) -> str:
+    rate = f"{video.average_fps:.2f} per second{', varying' if video.variable_frame_rate else ''}"
+    turned = f", turned by {video.rotation_degrees} degrees" if video.rotation_degrees else ""
+    return (
+        f"{video.codec}, {video.width} x {video.height}{turned}, {video.num_frames:,} frames at {rate}, "
+        f"from {video.start_seconds:.3f} s on the container's clock, read by {video.reader}"
+    )
+
+
+def _sound(audio: SoundFacts) -> str:
+    channels = f"{audio.num_channels} channel{'' if audio.num_channels == 1 else 's'}"
+    rate = f"{audio.sample_rate_hz:,} Hz"
+    return f"{audio.codec}, {rate}, {channels}, from {audio.start_seconds:.3f} s on the container's clock"
+
+
+def _model(report: Report) -> dict[str, str]:
+    model = report.model
+    facts = {"System": model.system, "Address": model.uri, "Checkpoint digest": model.digest}
+    facts["Configuration digest"] = model.config_digest
+    return facts if model.run_id is None else {**facts, "Training run": model.run_id}
+
+
+def _encoders(report: Report) -> Iterator[Table]:
+    specs = (report.encoders.audio, report.encoders.visual)
+    names = ("Encoder", "Weights", "Layer", "Number format", "Picture seen", "Identity")
+    columns = [_encoder(spec) for spec in specs]
+    yield Table(
+        "Encoders",
+        ("Sound", "Picture"),
+        (*zip(names, *columns, strict=True), ("Device", report.encoders.device, report.encoders.device)),
+    )
+
+
+def _encoder(spec: EncoderSpec | None) -> tuple[str, ...]:
+    if spec is None:
+        return ("none",) + ("",) * 5
+    view = spec.view
+    seen = "" if view is None else f"{view.crop} crop, {view.size_pixels} pixels, {view.rate_hz:g} per second"
+    layer = str(spec.layer) if spec.weights else ""
+    return (spec.name, spec.weights or "none needed", layer, spec.dtype, seen, spec.identity)
+
+
+def _making(report: Report) -> dict[str, str]:
+    zone = report.created.tzname()
+    shown = report.thresholds
+    return {
+        "Time": report.created.strftime("%Y-%m-%d %H:%M:%S %z") + (f" ({zone})" if zone else ""),
+        "Command": shlex.join(report.command),
+        "Called forged from": f"clip score {shown.decision:.2f}",
+        "Shown from": f"segment score {shown.display:.2f}",
+        "Overlap": f"a better segment covering more than {shown.max_overlap:.0%} of the shorter hides the other",
+    }
+
+
+def _evidence(evidence: Mapping[str, Any]) -> Iterator[Table]:
+    """Values said of each stream side by side, then the rest, each under its path of keys."""
+    both: dict[str, dict[str, str]] = {}
+    rest: dict[str, str] = {}
+    for path, value in _leaves(evidence, ()):
+        streams = [key for key in path if key in _STREAMS]
+        if len(streams) == 1:
+            name = _words(tuple(key for key in path if key not in _STREAMS))
+            both.setdefault(name, {})[streams[0]] = value
+        else:
+            rest[_words(path)] = value
+    rows = tuple((name, *(of.get(stream, "") for stream in _STREAMS)) for name, of in both.items())
+    yield Table("Evidence by stream", ("Sound", "Picture"), rows)
+    yield _facts("Evidence", rest)
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, str(key)))
+    else:
+        yield path, _value(value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        if len(value) > _LONGEST_LIST or any(isinstance(item, list | dict) for item in value):
+            return f"{len(value)} entries, in report.json"
+        return ", ".join(_value(item) for item in value)
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _words(path: tuple[str, ...]) -> str:
+    text = ", ".join(key.replace("_", " ") for key in path).removeprefix("num ").strip() or "score"
+    return text[0].upper() + text[1:]
