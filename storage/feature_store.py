@@ -1,0 +1,231 @@
+"""The feature store: features of frozen encoders by the digest of the media they were made from.
+
+    <root>/v1/<encoder identity>/<pack digest>.zarr
+
+A pack is an immutable Zarr v3 group with the clips of one extraction task. It is written in a private folder and
+renamed into place, so readers see all of it or none, a crash leaves nothing but a folder that the next start sweeps,
+and of two writers of one pack the second finds its work done. There is no other cache and no database: what is
+stored is what `missing` does not list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from iamsb_core.data.source import StoredTrack
+from iamsb_core.encoders.base import EncoderSpec, StreamSpec
+from iamsb_core.timeline import Segment
+from storage.checkup import DamagedPack, VerifyReport, damaged_problems, drop_packs, verify_packs
+from storage.clips import ClipEntry, ClipRecord
+from storage.errors import DamagedFeaturesError
+from storage.keys import STAGING_FOLDER, VERSION_FOLDER, checked_sha256, identity_folder, pack_folder
+from storage.pack import Pack, load_records
+from storage.pack_index import PackIndex
+from storage.pack_writer import PackWriter
+from storage.shards import OpenShards
+from storage.staging import discard, fsync_tree, move_into_place, staging_folder, sweep
+
+log = logging.getLogger(__name__)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class FeatureStore:
+    """Features under one root folder. Safe in threads; in other processes it opens the root again by itself."""
+
+    def __init__(
+        self, root: Path | str, *, dtype: Literal["float16", "float32"] = "float16", max_open_files: int = 128
+    ) -> None:
+        self.root = Path(root)
+        self._dtype, self._max_open_files = dtype, max_open_files
+        self._staging = self.root / STAGING_FOLDER
+        self._lock = threading.Lock()
+        self._indexes: dict[str, PackIndex] = {}
+        self._shards = OpenShards(max_open_files)
+        sweep(self._staging)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_reopened, (self.root, self._dtype, self._max_open_files))
+
+    # ---- what is there
+
+    def identities(self) -> list[str]:
+        """Every encoder that has features here."""
+        folder = self.root / VERSION_FOLDER
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def missing(self, identity: str, sha256s: Iterable[str], *, retry_failed: bool = False) -> list[str]:
+        """The clips that an extraction must work on, each once, in order.
+
+        Clips in a damaged pack are missing. A clip that failed counts as done, unless retry_failed is set or the
+        failure may have been the machine's fault (a time-out, too little memory, a crash).
+        """
+        return [
+            sha256
+            for sha256, place in self._places(identity, sha256s).items()
+            if place is None or (place[0].statuses[place[1]] == "failed" and _retried(*place, retry_failed))
+        ]
+
+    def complete(self, identity: str, sha256s: Iterable[str]) -> bool:
+        """Whether an extraction of these clips would find nothing to do. Reads no features."""
+        return not self.missing(identity, sha256s)
+
+    def packs(self, identity: str, sha256s: Iterable[str] | None = None) -> list[Pack]:
+        """The whole packs of an encoder, or those that hold these clips, by digest."""
+        if sha256s is None:
+            packs = self._refreshed(identity).packs()
+        else:
+            packs = [place[0] for place in self._places(identity, sha256s).values() if place is not None]
+        return [pack for _, pack in sorted({pack.digest: pack for pack in packs}.items())]
+
+    def records(self, identity: str, sha256s: Iterable[str]) -> dict[str, ClipRecord]:
+        """The table rows of those of the clips that are stored, by media digest."""
+        tables: dict[str, list[ClipRecord]] = {}
+        found = {}
+        for sha256, place in self._places(identity, sha256s).items():
+            if place is not None:
+                pack, position = place
+                if pack.digest not in tables:
+                    tables[pack.digest] = load_records(pack.folder)
+                found[sha256] = tables[pack.digest][position]
+        return found
+
+    def failures(self, identity: str, sha256s: Iterable[str] | None = None) -> list[ClipRecord]:
+        """The clips that failed and have not been extracted since: all of the encoder's, or those of the list."""
+        if sha256s is None:
+            sha256s = {r.sha256 for pack in self._refreshed(identity).packs() for r in pack.troubled.values()}
+        places = self._places(identity, sorted(sha256s)).values()
+        return [pack.troubled[position] for pack, position in filter(None, places) if position in pack.troubled]
+
+    # ---- reading and writing
+
+    def read(self, identity: str, sha256: str, window: Segment | None = None) -> StoredTrack | None:
+        """Features of a clip, whole or of the cells whose centre lies in the window; None: it has no such stream.
+
+        Raises KeyError where it was never extracted, ValueError where it failed, DamagedFeaturesError.
+        """
+        pack, position = self._stored(identity, sha256)
+        try:
+            return self._read(pack, position, window)
+        except FileNotFoundError:  # the pack was dropped since, and perhaps made again
+            self._shards.forget(pack.folder)
+            self._refreshed(identity)
+            again, position = self._stored(identity, sha256)
+            try:
+                return self._read(again, position, window)
+            except FileNotFoundError as error:
+                raise DamagedFeaturesError(str(pack.folder), f"{error.filename} is missing") from error
+
+    def _read(self, pack: Pack, position: int, window: Segment | None) -> StoredTrack | None:
+        status = pack.statuses[position]
+        if status == "absent":
+            return None
+        if status == "failed":
+            record = pack.troubled[position]
+            raise ValueError(
+                f"{record.video_id or record.sha256[:12]} has no features, its extraction failed ({record.kind}): "
+                f"{record.reason}; leave it out, or mend the file and extract again"
+            )
+        return StoredTrack(pack.read(position, window, self._shards), float(pack.duration_seconds[position]))
+
+    def commit(self, stream: StreamSpec, spec: EncoderSpec, clips: Iterable[ClipEntry]) -> str:
+        """Store clips as one pack and return its digest. Takes them one by one, so a generator bounds the memory."""
+        with self.writer(stream, spec) as writer:
+            for entry in clips:
+                writer.add(entry)
+        if not writer.digest:
+            raise ValueError("a feature pack needs at least one clip, got none")
+        return writer.digest
+
+    @contextlib.contextmanager
+    def writer(self, stream: StreamSpec, spec: EncoderSpec) -> Iterator[PackWriter]:
+        """A pack to fill, committed when the block ends without an error and with at least one clip.
+
+        Raises OSError, with the store as it was, where the disk is full.
+        """
+        try:
+            with staging_folder(self._staging) as private:
+                writer = PackWriter(private / "pack.zarr", stream, spec, self._dtype)
+                yield writer
+                if writer.num_clips:
+                    digest = writer.finish()
+                    self._publish(writer.folder, pack_folder(self.root, spec.identity, digest))
+        except OSError as error:
+            if error.errno in _FULL:
+                message = f"no room for features in {self.root}; nothing was changed; free space or move the store"
+                raise OSError(error.errno, message) from error
+            raise
+
+    def _publish(self, source: Path, target: Path) -> None:
+        fsync_tree(source)
+        while not move_into_place(source, target):
+            problems = damaged_problems(target)
+            if not problems:
+                log.info("feature pack %s is stored already", target.name)
+                return
+            log.warning("replacing damaged feature pack %s: %s", target, problems[0])
+            discard(target, self._staging)
+
+    # ---- health
+
+    def verify(self, identity: str | None = None, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+        """Read every byte of every pack (of one encoder, or all) and report the damaged ones."""
+        chosen = self.identities() if identity is None else [identity]
+        return verify_packs([identity_folder(self.root, one) for one in chosen], progress)
+
+    def repair(self, identity: str | None = None) -> tuple[DamagedPack, ...]:
+        """Remove the damaged packs, so that the next extraction rebuilds exactly their clips; returns them."""
+        damaged = self.verify(identity).damaged
+        drop_packs(damaged, self._staging)
+        for pack in damaged:
+            self._shards.forget(pack.folder)
+        return damaged
+
+    # ---- the index
+
+    def _refreshed(self, identity: str) -> PackIndex:
+        index = self._index(identity)
+        index.refresh()
+        return index
+
+    def _index(self, identity: str) -> PackIndex:
+        with self._lock:
+            if identity not in self._indexes:
+                self._indexes[identity] = PackIndex(identity_folder(self.root, identity))
+            return self._indexes[identity]
+
+    def _stored(self, identity: str, sha256: str) -> tuple[Pack, int]:
+        index = self._index(identity)
+        place = index.find(checked_sha256(sha256, "a media digest"))
+        if place is None:
+            index.refresh()
+            place = index.find(sha256)
+        if place is None:
+            raise KeyError(
+                f"media {sha256[:12]} has no features of encoder {identity[:12]} in {self.root}; extract it first"
+            )
+        return place
+
+    def _places(self, identity: str, sha256s: Iterable[str]) -> dict[str, tuple[Pack, int] | None]:
+        """Where each clip lies, after a look at the files of the packs concerned."""
+        wanted = [checked_sha256(sha256, "a media digest") for sha256 in dict.fromkeys(sha256s)]
+        index = self._refreshed(identity)
+        while True:
+            places = {sha256: index.find(sha256) for sha256 in wanted}
+            packs = {place[0].digest: place[0] for place in places.values() if place is not None}
+            if not index.drop_damaged(packs.values()):
+                return places
+
+
+def _retried(pack: Pack, position: int, retry_failed: bool) -> bool:
+    return retry_failed or pack.troubled[position].is_retried
+
+
+def _reopened(root: Path, dtype: Literal["float16", "float32"], max_open_files: int) -> FeatureStore:
+    return FeatureStore(root, dtype=dtype, max_open_files=max_open_files)
