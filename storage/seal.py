@@ -90,7 +90,7 @@ def _is_as_committed(pack: Path, name: str, files: Files) -> bool:
         found: Files = read_sealed(pack)["files"]
     except ValueError:
         return False
-    return found == files
+    return bool(found == files)
 
 
 def _stamp(path: Path, unix_seconds: int) -> None:

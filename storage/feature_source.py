@@ -1,0 +1,74 @@
+"""The stored features of a pair of encoders, as training reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iamsb_core.data.source import StoredTrack
+from iamsb_core.encoders.base import EncoderSpec, Streams, StreamSpec
+from iamsb_core.manifest import STREAMS, Modality, VideoRecord, stream_name
+from iamsb_core.timeline import Segment
+from storage.feature_store import FeatureStore
+
+
+class StoredFeatures:
+    """A FeatureSource over a feature store: what `iamsb_core.data.source` describes.
+
+    The specs must be resolved (`iamsb_core.encoders.load.resolve_spec`), since their identity finds the features.
+    """
+
+    def __init__(self, store: FeatureStore, audio: EncoderSpec, visual: EncoderSpec) -> None:
+        if audio.modality is not Modality.AUDIO or visual.modality is not Modality.VISUAL:
+            raise ValueError(f"wanted an audio and a visual encoder in that order, got {audio.name} and {visual.name}")
+        self.store = store
+        self._specs = {Modality.AUDIO: audio, Modality.VISUAL: visual}
+        self._streams: Streams | None = None
+
+    @property
+    def streams(self) -> Streams:
+        """As the packs state them. Raises ValueError where one encoder has no features in the store."""
+        if self._streams is None:
+            self._streams = Streams(audio=self._stream(Modality.AUDIO), visual=self._stream(Modality.VISUAL))
+        return self._streams
+
+    def read(self, video: VideoRecord, modality: Modality, window: Segment | None = None) -> StoredTrack | None:
+        """As the protocol says. Raises ValueError too, where the clip's extraction failed."""
+        return self.store.read(self._specs[modality].identity, _sha256(video), window)
+
+    def unusable(self, videos: Iterable[VideoRecord]) -> dict[str, str]:
+        """Why each video that cannot be read, or has neither stream, cannot be used; by video_id, others left out."""
+        videos = list(videos)
+        known = [video.media_sha256 for video in videos if video.media_sha256 is not None]
+        tables = {modality: self.store.records(spec.identity, known) for modality, spec in self._specs.items()}
+        reasons = {}
+        for video in videos:
+            problems = []
+            num_absent = 0
+            for modality in STREAMS:
+                record = tables[modality].get(video.media_sha256 or "")
+                if record is None:
+                    problems.append(f"{stream_name(modality)}: not extracted")
+                elif record.status == "failed":
+                    problems.append(f"{stream_name(modality)}: {record.kind}: {record.reason}")
+                num_absent += record is not None and record.status == "absent"
+            if num_absent == len(STREAMS):
+                problems.append("neither sound nor picture")
+            if problems:
+                reasons[video.video_id] = "; ".join(problems)
+        return reasons
+
+    def _stream(self, modality: Modality) -> StreamSpec:
+        spec = self._specs[modality]
+        packs = self.store.packs(spec.identity)
+        if not packs:
+            raise ValueError(
+                f"no {stream_name(modality)} features of encoder {spec.name} ({spec.identity[:12]}) in "
+                f"{self.store.root}; run the extraction with this encoder, or name the one that was used"
+            )
+        return packs[0].stream
+
+
+def _sha256(video: VideoRecord) -> str:
+    if video.media_sha256 is None:
+        raise ValueError(f"{video.video_id} has no media digest; fingerprint the manifest (storage.media_index) first")
+    return video.media_sha256

@@ -1,0 +1,66 @@
+"""Where everything of one installation lies: IAMSB_HOME, or `.iamsb` in the current folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "IAMSB_HOME"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one installation; none is made until something is written there."""
+
+    root: Path
+    """absolute, so that it means the same in every process"""
+
+    @classmethod
+    def current(cls, environ: Mapping[str, str] = os.environ) -> Home:
+        """The one that the environment names. Raises ValueError where that is not a folder."""
+        root = Path(environ.get(HOME_VARIABLE, "") or ".iamsb").expanduser().absolute()
+        if root.exists() and not root.is_dir():
+            raise ValueError(f"{root} is not a folder; set {HOME_VARIABLE} to a folder that may be made or written to")
+        return cls(root)
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    @property
+    def predictions(self) -> Path:
+        return self.root / "predictions"
+
+    @property
+    def runs(self) -> Path:
+        """Checkpoints and models of training runs, one folder for each."""
+        return self.root / "runs"
+
+    @property
+    def work(self) -> Path:
+        """Scratch that may be deleted when nothing runs."""
+        return self.root / "work"
+
+    @property
+    def prefect(self) -> Path:
+        return self.root / "prefect"
+
+    @property
+    def media_index(self) -> Path:
+        return self.root / "media.sqlite"
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where MLflow's runs keep their files while no tracking server is named."""
+        return self.root / "artifacts"
+
+    def tracking_uri(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The MLflow store: the one that the environment names, else this home's own database."""
+        return environ.get(TRACKING_VARIABLE, "") or f"sqlite:///{self.mlflow_database}"
