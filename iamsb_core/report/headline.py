@@ -28,6 +28,12 @@ def between(start_seconds: float, end_seconds: float) -> str:
     return f"between {clock(start_seconds)} and {clock(end_seconds)}"
 
 
+def _stretch(start_seconds: float, end_seconds: float) -> str:
+    """`2.31 to 2.94 s`: short, for lists."""
+    start, end = clock(start_seconds), clock(end_seconds)
+    return f"{start.removesuffix(' s') if end.endswith(' s') else start} to {end}"
+
+
 def joined(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -41,7 +47,7 @@ def summary(decision: Decision, clip_score: float, threshold: float, lanes: Mapp
         return _forged(clip_score, lanes)
     streams = [NOUNS[name] for name in ("audio", "visual") if lanes[name] is not None]
     said = [f"No evidence of forgery in the {' or the '.join(streams)}", *_missing(lanes)]
-    shown = sum(len(lane.segments) for lane in lanes.values() if lane)
+    shown = max(len(lane.segments) for lane in lanes.values() if lane)
     if shown:
         said.append(
             f"the clip's score, {clip_score:.2f}, stays below {threshold:.2f}, "
@@ -73,8 +79,10 @@ def _missing(lanes: Mapping[LaneName, Lane | None]) -> list[str]:
 def _where(segments: Sequence[ReportedSegment]) -> str:
     rows = np.asarray([(each.start_seconds, each.end_seconds) for each in segments])
     places = merge_segments(rows).tolist()
+    if len(places) == 1:
+        return between(*places[0])
     if len(places) <= _MOST_NAMED:
-        return joined([between(start, end) for start, end in places])
+        return f"at {joined([_stretch(start, end) for start, end in places])}"
     best = max(segments, key=lambda each: each.score)
     return f"in {len(places)} places, most surely {between(best.start_seconds, best.end_seconds)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -65,6 +66,11 @@ class Page:
     duration: str
     style: str
     script: str
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words, with no line break inside `2.31 s` or `2.31 to 2.94 s`."""
+        return re.sub(r"(?<=\d) (?=s\b|to\b)|(?<=\d to) ", "\N{NO-BREAK SPACE}", self.report.verdict.summary)
 
     @property
     def script_hash(self) -> str:

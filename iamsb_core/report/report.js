@@ -6,6 +6,7 @@
   const note = document.getElementById("player-note");
   const spoken = document.getElementById("spoken");
   const largestChecked = 1 << 29;
+  const remarks = { identity: "", playing: "" };
   let address = null;
 
   // One segment selected at a time, shown in the time line and in the table.
@@ -108,6 +109,11 @@
       : other + "its SHA-256 differs.";
   }
 
+  function remark(said) {
+    Object.assign(remarks, said);
+    note.textContent = `${remarks.identity} ${remarks.playing}`.trim();
+  }
+
   document.getElementById("player-choice").hidden = false;
   document.getElementById("player-file").addEventListener("change", async (event) => {
     const file = event.target.files[0];
@@ -121,13 +127,15 @@
     player.src = address;
     player.hidden = false;
     timeline.classList.add("playing");
-    note.textContent = "Comparing the file with the one that was examined.";
-    note.textContent = await comparison(file);
+    remark({ identity: "Comparing the file with the one that was examined.", playing: "" });
+    remark({ identity: await comparison(file) });
   });
   player.addEventListener("play", movePlayhead);
   player.addEventListener("seeked", movePlayhead);
   player.addEventListener("timeupdate", movePlayhead);
   player.addEventListener("error", () => {
-    note.textContent = "This browser cannot play the file; the time line works without it.";
+    player.hidden = true;
+    timeline.classList.remove("playing");
+    remark({ playing: "This browser cannot play it." });
   });
 })();

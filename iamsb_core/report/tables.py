@@ -79,12 +79,9 @@ def _model(report: Report) -> dict[str, str]:
 def _encoders(report: Report) -> Iterator[Table]:
     specs = (report.encoders.audio, report.encoders.visual)
     names = ("Encoder", "Weights", "Layer", "Number format", "Picture seen", "Identity")
-    columns = [_encoder(spec) for spec in specs]
-    yield Table(
-        "Encoders",
-        ("Sound", "Picture"),
-        (*zip(names, *columns, strict=True), ("Device", report.encoders.device, report.encoders.device)),
-    )
+    rows = zip(names, *[_encoder(spec) for spec in specs], strict=True)
+    device = ("Device", report.encoders.device, report.encoders.device)
+    yield Table("Encoders", ("Sound", "Picture"), (*(row for row in rows if any(row[1:])), device))
 
 
 def _encoder(spec: EncoderSpec | None) -> tuple[str, ...]:

@@ -1,0 +1,197 @@
+"""The report page in a real browser: drawn where report.json says, usable by keyboard, silent on the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import runpy
+import shutil
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iamsb_core.report import write_report
+
+pytestmark = pytest.mark.browser
+case = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "report_case.py"))
+make_clip, make_proposals, make_report = case["make_clip"], case["make_proposals"], case["make_report"]
+CHROMIUM = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+ROWS = {"audio": [[0.4, 0.55, 0.7], [2.31, 2.94, 0.93]], "visual": [[2.5, 3.5, 0.88], [7.2, 8.0, 0.51]]}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's chromium, driven by playwright; skipped where either is absent."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium on this machine; install the package chromium")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield chromium
+        chromium.close()
+
+
+@dataclasses.dataclass
+class Opened:
+    """A page and everything that it complained of or asked for."""
+
+    page: object
+    data: dict
+    complaints: list[str]
+    requests: list[str]
+
+
+@pytest.fixture
+def open_report(browser, tmp_path):
+    """Write a report, open its page, and check at the end that it was silent."""
+    opened = []
+
+    def open_(clip, width: int = 1280, **changes) -> Opened:
+        files = write_report(tmp_path, make_report(clip, **changes), clip)
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        view = Opened(page, json.loads(files.json.read_text(encoding="utf-8")), [], [])
+        page.on("console", lambda message: view.complaints.append(message.text))
+        page.on("pageerror", lambda error: view.complaints.append(str(error)))
+        page.on("request", lambda request: view.requests.append(request.url))
+        page.goto(files.html.as_uri())
+        opened.append(view)
+        return view
+
+    yield open_
+    for view in opened:
+        outside = [url for url in view.requests if not url.startswith(("data:", "blob:"))]
+        assert view.complaints == []
+        assert len(outside) == 1
+        assert outside[0].startswith("file:")
+        view.page.close()
+
+
+def axis_positions(page) -> tuple[float, float]:
+    """Pixels at 0 s, and pixels for each second, from two ticks of the drawn axis."""
+    marks = page.locator(".tick").evaluate_all(
+        "all => all.map(e => { const box = e.getBoundingClientRect();"
+        " return [Number(e.dataset.seconds), box.x + box.width / 2]; })"
+    )
+    (t_0, x_0), (t_1, x_1) = marks[0], marks[-1]
+    scale = (x_1 - x_0) / (t_1 - t_0)
+    return x_0 - t_0 * scale, scale
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+@pytest.mark.parametrize("media", ["talk.mp4", case["HOSTILE_NAME"]], ids=["plain", "hostile"])
+def test_each_segment_is_drawn_where_the_json_says(open_report, width, media):
+    view = open_report(make_clip(), width, media=media, proposals=make_proposals(**ROWS))
+    zero, scale = axis_positions(view.page)
+    drawn = view.page.locator(".segment").evaluate_all(
+        "all => all.map(e => { const box = e.getBoundingClientRect();"
+        " return [e.dataset.stream, Number(e.dataset.start), Number(e.dataset.end), box.x, box.width]; })"
+    )
+    listed = [(name, each) for name, found in view.data["segments"].items() for each in found]
+    assert len(drawn) == len(listed) == 7
+    for (stream, start, end, x, pixels), (name, each) in zip(drawn, listed, strict=True):
+        assert (stream, start, end) == (name, each["start_seconds"], each["end_seconds"])
+        assert x == pytest.approx(zero + start * scale, abs=1)
+        assert pixels == pytest.approx((end - start) * scale, abs=1)
+    assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_keyboard_reaches_and_shows_a_segment(open_report):
+    page = open_report(make_clip(), proposals=make_proposals(**ROWS)).page
+    selected = ".selected"
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "mark-audio-1":
+            break
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "mark-audio-2"
+    assert page.locator(".segment[aria-pressed=true]").get_attribute("id") == "mark-audio-2"
+    assert page.locator("tr.selected").get_attribute("id") == "row-audio-2"
+    assert "2.31 s to 2.94 s, score 0.93" in page.locator("#spoken").inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator(selected).count() == 0
+
+
+def test_a_row_of_the_table_shows_its_segment(open_report):
+    page = open_report(make_clip(), proposals=make_proposals(**ROWS)).page
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.locator("#row-visual-1 .pick").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.getElementById('mark-visual-1').getBoundingClientRect().top >= 0")
+    assert page.locator("rect.segment.selected").get_attribute("id") == "mark-visual-1"
+    page.locator("#mark-fused-1").click()
+    assert page.locator("tr.selected").get_attribute("id") == "row-fused-1"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "examined"),
+    [({"sound": False}, 2), ({"picture": False}, 2), ({"sound": False, "picture": False}, 0), ({}, 3)],
+)
+def test_a_missing_stream_is_said_not_drawn(open_report, kinds, examined):
+    view = open_report(make_clip(**kinds), 420, proposals=make_proposals([], [], 0.02))
+    assert view.page.locator(".plot").count() == examined
+    assert view.page.locator(".lane-empty").count() == 3 - examined
+    assert view.page.locator(".warnings li").count() == len(view.data["warnings"])
+    assert "No segment reaches" in view.page.locator("#segments").inner_text()
+
+
+def test_hundreds_of_segments_and_half_an_hour(open_report):
+    starts = np.arange(300) * 6.0
+    rows = np.stack([starts, starts + 0.2, np.full(300, 0.8)], axis=1)
+    clip = make_clip(1800.0, picture=False)
+    view = open_report(clip, proposals=make_proposals(rows, [], duration_seconds=1800.0))
+    zero, scale = axis_positions(view.page)
+    assert view.page.locator("#lane-audio .segment").count() == 300
+    last = view.page.locator("#mark-audio-300").bounding_box()
+    assert last["x"] == pytest.approx(zero + 1794 * scale, abs=1)
+    marker = view.page.locator("#lane-audio .marker").last.evaluate("e => getComputedStyle(e).strokeWidth")
+    assert marker == "3px"
+
+
+def test_paper_shows_everything_and_no_controls(open_report):
+    view = open_report(make_clip(), proposals=make_proposals(**ROWS))
+    view.page.emulate_media(media="print", color_scheme="dark")
+    assert not view.page.locator("#player-choice").is_visible()
+    assert view.page.locator("#row-fused-3").is_visible()
+    background = view.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(255, 255, 255)"
+    assert view.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def wave_file(seconds: float) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        file.writeframes(b"\0\0" * round(8000 * seconds))
+    return buffer.getvalue()
+
+
+def test_the_examined_file_plays_beside_the_time_line(open_report):
+    media = wave_file(8.0)
+    clip = make_clip(picture=False, sha256=hashlib.sha256(media).hexdigest(), size_bytes=len(media))
+    page = open_report(clip, proposals=make_proposals(**ROWS)).page
+    page.set_input_files("#player-file", {"name": "talk.wav", "mimeType": "audio/wav", "buffer": media})
+    page.wait_for_function("document.getElementById('player').readyState >= 1")
+    assert page.locator("#player-note").inner_text() == "This is the file that was examined: its SHA-256 agrees."
+    page.locator("#mark-audio-2").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("Math.abs(document.getElementById('player').currentTime - 2.31) < 0.01")
+    page.wait_for_function(
+        "Math.abs(parseFloat(document.querySelector('.playhead').getAttribute('x1')) - 28.875) < 0.2"
+    )
+
+
+@pytest.mark.parametrize(("same_size", "said"), [(True, "its SHA-256 differs"), (False, "its size differs")])
+def test_another_file_is_called_another(open_report, same_size, said):
+    media = wave_file(1.0)
+    page = open_report(make_clip(picture=False, size_bytes=len(media) if same_size else 5)).page
+    page.set_input_files("#player-file", {"name": "other.wav", "mimeType": "audio/wav", "buffer": media})
+    page.wait_for_function(f"document.getElementById('player-note').textContent.includes('{said}')")
