@@ -48,7 +48,7 @@ def _carry_out(command: str, as_json: bool, debug: bool, **options: Any) -> NoRe
     def action(terminal: Terminal) -> Any:
         from flows.environment import prepare  # noqa: PLC0415 - `iamsb --help` needs none of this
 
-        orchestrator = prepare()
+        orchestrator = prepare(debug=debug)
         module, _, function = command.partition(".")
         commands = importlib.import_module(f"flows.commands.{module}")
         return getattr(commands, function)(terminal, orchestrator=orchestrator, **options)

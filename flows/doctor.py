@@ -15,6 +15,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from flows.environment import Orchestrator, answers, is_alive, read_services
+from storage.home import Home
 
 _GIB = 1 << 30
 _LOW_DISK_GIB = 2.0
@@ -33,7 +34,7 @@ class Finding:
     mend: str = ""
 
 
-def examine(home: Path, orchestrator: Orchestrator) -> list[Finding]:
+def examine(home: Home, orchestrator: Orchestrator) -> list[Finding]:
     """Everything the doctor knows, in the order of the report."""
     return [
         *_installed(),
@@ -41,7 +42,7 @@ def examine(home: Path, orchestrator: Orchestrator) -> list[Finding]:
         *_device(),
         *_weights(),
         *_services(home, orchestrator),
-        _home(home),
+        _home(home.root),
     ]
 
 
@@ -114,7 +115,7 @@ def _weights() -> Iterator[Finding]:
             yield Finding("weights", name, "missing", "not on this machine", str(error))
 
 
-def _services(home: Path, orchestrator: Orchestrator) -> Iterator[Finding]:
+def _services(home: Home, orchestrator: Orchestrator) -> Iterator[Finding]:
     if orchestrator.mode == "user's server":
         url = orchestrator.api_url or ""
         mend = "start it, or `unset PREFECT_API_URL`"

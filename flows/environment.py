@@ -13,9 +13,12 @@ from urllib.parse import urlparse
 
 import psutil
 
+from storage.home import HOME_VARIABLE, Home
+
 log = logging.getLogger(__name__)
 
 OWNER_VARIABLE = "IAMSB_OWNER"
+CONSOLE_VARIABLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 SERVICES_FILE = "services.json"
 _SERVER_MODULE = "prefect.server.api.server:create_app"
 _PROBE_SECONDS = 2.0
@@ -28,7 +31,7 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "iamsb_core,storage,tasks",
     "PREFECT_LOGGING_LEVEL": "WARNING",
-    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
@@ -45,20 +48,19 @@ class Orchestrator:
     api_url: str | None
 
 
-def home_folder(home: Path | None = None) -> Path:
-    """Where the state lives: the argument, else IAMSB_HOME, else `.iamsb` in the current folder; absolute."""
-    chosen = Path(os.environ.get("IAMSB_HOME") or ".iamsb") if home is None else home
-    return chosen.expanduser().resolve()
+def prepare(home: Home | None = None, *, debug: bool = False) -> Orchestrator:
+    """Set the environment for this process and its children, and say which Prefect server serves it.
 
-
-def prepare(home: Path | None = None) -> Orchestrator:
-    """Set the environment for this process and its children, and say which Prefect server serves it."""
-    folder = home_folder(home)
-    os.environ["IAMSB_HOME"] = str(folder)
-    os.environ.setdefault("PREFECT_HOME", str(folder / "prefect"))
+    Without debug, Prefect keeps off the terminal (its tracebacks repeat our message), and still logs to its server.
+    """
+    home = Home.current() if home is None else home
+    os.environ[HOME_VARIABLE] = str(home.root)
+    os.environ.setdefault("PREFECT_HOME", str(home.prefect))
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    chosen = _orchestrator(folder)
+    if not debug:
+        os.environ.setdefault(CONSOLE_VARIABLE, "CRITICAL")
+    chosen = _orchestrator(home)
     # An empty address beats one in a profile or a forgotten prefect.toml, and means: no server.
     os.environ["PREFECT_API_URL"] = chosen.api_url or ""
     if chosen.mode == "in process":
@@ -67,7 +69,7 @@ def prepare(home: Path | None = None) -> Orchestrator:
     return chosen
 
 
-def _orchestrator(home: Path) -> Orchestrator:
+def _orchestrator(home: Home) -> Orchestrator:
     if given := os.environ.get("PREFECT_API_URL"):
         return Orchestrator("user's server", given)
     services = read_services(home)
@@ -76,14 +78,14 @@ def _orchestrator(home: Path) -> Orchestrator:
     return Orchestrator("in process", None)
 
 
-def read_services(home: Path) -> dict[str, dict[str, str]]:
+def read_services(home: Home) -> dict[str, dict[str, str]]:
     """What `iamsb up` wrote: for each service its url, pid and identity; empty where nothing was started."""
     try:
-        services: dict[str, dict[str, str]] = json.loads((home / SERVICES_FILE).read_text())
+        services: dict[str, dict[str, str]] = json.loads((home.root / SERVICES_FILE).read_text())
     except FileNotFoundError:
         return {}
     except json.JSONDecodeError:
-        log.warning("%s is damaged and is ignored; `iamsb down` then `iamsb up` mends it", home / SERVICES_FILE)
+        log.warning("%s is damaged and is ignored; `iamsb down` then `iamsb up` mends it", home.root / SERVICES_FILE)
         return {}
     return services
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import psutil
 
-from flows.environment import SERVICES_FILE, is_alive, process_identity, read_services
+from flows.environment import CONSOLE_VARIABLE, OWNER_VARIABLE, SERVICES_FILE, is_alive, process_identity, read_services
+from storage.home import Home
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,11 @@ class Ports:
 class Services:
     """The services of one home: what runs is written to its services.json as soon as it runs."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Home) -> None:
         self.home = home
-        self.logs = home / "logs"
+        self.logs = home.root / "logs"
 
-    def up(self, ports: Ports, mlflow_arguments: Callable[[], list[str]]) -> dict[str, dict[str, str]]:
+    def up(self, ports: Ports) -> dict[str, dict[str, str]]:
         """Start what is not running, register the deployments, wait until everything answers."""
         running = read_services(self.home)
         if running and all(is_alive(service["identity"]) for service in running.values()):
@@ -59,7 +60,7 @@ class Services:
         try:
             self._start_prefect(free_port(ports.prefect, PREFECT_PORT, "Prefect", "--port"))
             mlflow_port = free_port(ports.mlflow, MLFLOW_PORT, "MLflow", "--mlflow-port")
-            self._start_mlflow(mlflow_port, mlflow_arguments())
+            self._start_mlflow(mlflow_port)
             self._register()
             self._start_worker()
         except BaseException:
@@ -76,7 +77,7 @@ class Services:
                 _stop_tree(int(alive[name]["identity"].split(":")[0]))
         for service in services.values():
             _forget_address(service.get("prefect_toml"))
-        (self.home / SERVICES_FILE).unlink(missing_ok=True)
+        (self.home.root / SERVICES_FILE).unlink(missing_ok=True)
         return sorted(alive)
 
     def _start_prefect(self, port: int) -> None:
@@ -87,9 +88,12 @@ class Services:
         self._wait("prefect", process, f"{url}/health")
         self._note("prefect", {"prefect_toml": _write_address(Path.cwd() / "prefect.toml", url)})
 
-    def _start_mlflow(self, port: int, arguments: list[str]) -> None:
+    def _start_mlflow(self, port: int) -> None:
+        """The page over the same database and artifact folder that runs without a server use."""
         url = f"http://{HOST}:{port}"
-        command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", *arguments]
+        command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+        command += ["--backend-store-uri", self.home.tracking_uri({})]
+        command += ["--default-artifact-root", str(self.home.artifacts)]
         self._wait("mlflow", self._start("mlflow", command, url), f"{url}/health")
 
     def _register(self) -> None:
@@ -124,9 +128,9 @@ class Services:
     def _note(self, name: str, facts: dict[str, str]) -> None:
         services = read_services(self.home)
         services[name] = services.get(name, {}) | facts
-        staging = self.home / f".{SERVICES_FILE}.{os.getpid()}"
+        staging = self.home.root / f".{SERVICES_FILE}.{os.getpid()}"
         staging.write_text(json.dumps(services, indent=2))
-        staging.replace(self.home / SERVICES_FILE)
+        staging.replace(self.home.root / SERVICES_FILE)
 
     def _wait(
         self, name: str, process: subprocess.Popen[bytes], url: str, ready: Callable[[Any], bool] = lambda _: True
@@ -180,7 +184,8 @@ def _is_free(port: int) -> bool:
 
 def _service_environment() -> dict[str, str]:
     """A deployed flow's log belongs in the server's page, so services log from INFO up."""
-    return os.environ | {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_SERVER_LEVEL": "WARNING"}
+    kept = {name: value for name, value in os.environ.items() if name not in (CONSOLE_VARIABLE, OWNER_VARIABLE)}
+    return kept | {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
 
 
 def _fetch(url: str, *, post: bool) -> Any:

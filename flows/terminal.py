@@ -96,7 +96,7 @@ class Terminal:
         kept = os.dup(1)
         os.dup2(2, 1)
         try:
-            with os.fdopen(os.dup(kept), "w") as stdout:
+            with os.fdopen(os.dup(kept), "w") as stdout, contextlib.redirect_stdout(sys.stderr):
                 self._stdout = stdout
                 yield
         finally:
@@ -106,7 +106,7 @@ class Terminal:
     @contextlib.contextmanager
     def _progress(self) -> Iterator[None]:
         if not self.messages.is_terminal:
-            with progress.listening(_plain_line):
+            with progress.listening(progress.LogListener()):
                 yield
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -126,11 +126,6 @@ class _Bars:
         if step.stage not in self._tasks:
             self._tasks[step.stage] = self._bars.add_task(step.stage, total=step.total, text="")
         self._bars.update(self._tasks[step.stage], completed=step.done, total=step.total, text=step.text)
-
-
-def _plain_line(step: progress.Progress) -> None:
-    if progress.is_due(step):
-        log.info("%s", progress.describe(step))
 
 
 def message_of(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -29,6 +30,8 @@ TRAIN_TIMEOUT_SECONDS = 14 * 24 * 3600
 which cannot be interrupted: there every decode has its own limit in a process that is killed."""
 PREDICT_TIMEOUT_SECONDS = 2 * 24 * 3600
 
+log = logging.getLogger(__name__)
+
 _USERS_FAULTS = (ValueError, TypeError, FileNotFoundError, NotADirectoryError, PermissionError, CancelledError)
 
 
@@ -53,13 +56,14 @@ class ByContent(CachePolicy):
         return f"{task_ctx.task.name}-{job.digest}"
 
 
-def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def worth_retrying(task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """A lost disk or server may come back; a wrong value stays wrong."""
     try:
         state.result()
     except _USERS_FAULTS:
         return False
-    except Exception:
+    except Exception as error:
+        log.warning("%s failed and is tried again while it may: %s: %s", task.name, type(error).__name__, error)
         return True
     return False
 
@@ -75,6 +79,21 @@ def runner(max_workers: int | None = None, dask_address: str | None = None) -> T
     if not given.isdecimal() or int(given) < 1:
         raise ValueError(f"the number of parallel shards must be 1 or more, got {given!r}")
     return ThreadPoolTaskRunner(max_workers=int(given))
+
+
+def resolve_device(name: str) -> str:
+    """`auto` is the GPU where there is one. Raises ValueError for a device that this machine lacks."""
+    import torch  # noqa: PLC0415 - a second to import
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"no device {name!r}; there are auto, cpu, cuda and cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"no device {name!r} here: {torch.cuda.device_count()} GPUs were found; use auto or cpu")
+    return name
 
 
 @contextlib.contextmanager

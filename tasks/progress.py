@@ -1,4 +1,4 @@
-"""How far a task is: told to whoever listens in this process, and to the log now and then."""
+"""How far a stage is: told to whoever listens in this process, and to the log now and then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,13 @@ class Progress:
     total: int
     text: str = ""
 
+    def __str__(self) -> str:
+        tail = f", {self.text}" if self.text else ""
+        return f"{self.stage} {self.done} of {self.total}{tail}"
+
 
 Listener = Callable[[Progress], None]
 _listeners: list[Listener] = []
-_last_logged: dict[str, float] = {}
-_lock = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -43,28 +45,53 @@ def listening(listener: Listener) -> Iterator[None]:
 def report(stage: str, done: int, total: int, text: str = "") -> None:
     """Say how far a stage is; may be called often and from any thread."""
     progress = Progress(stage, done, total, text)
-    if not _listeners:
-        _log(progress)
-    for listener in tuple(_listeners):
+    for listener in tuple(_listeners) or (_log_listener,):
         listener(progress)
 
 
-def is_due(progress: Progress) -> bool:
-    """Whether enough time has passed since the stage was last written down; its end always is."""
-    with _lock:
+@dataclass
+class Tally:
+    """A stage that several threads advance."""
+
+    stage: str
+    total: int
+    done: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def advance(self, num: int = 1, text: str = "") -> None:
+        with self._lock:
+            self.done = min(self.done + num, self.total)
+            done = self.done
+        report(self.stage, done, self.total, text)
+
+
+_tallies: dict[str, Tally] = {}
+
+
+def begin(stage: str, total: int) -> None:
+    """Open a stage that tasks of this process advance by its name."""
+    _tallies[stage] = Tally(stage, total)
+    report(stage, 0, total)
+
+
+def advance(stage: str, num: int = 1, text: str = "") -> None:
+    """Advance an open stage; in another process than the flow's, where none is open, this does nothing."""
+    if stage in _tallies:
+        _tallies[stage].advance(num, text)
+
+
+class LogListener:
+    """Writes a stage to the log at its end, and every 15 seconds until then."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        due = progress.done >= progress.total or now - _last_logged.get(progress.stage, -1e9) >= LOG_EVERY_SECONDS
-        if due:
-            _last_logged[progress.stage] = now
-        return due
+        last = self._last.setdefault(progress.stage, now)
+        if progress.done >= progress.total or now - last >= LOG_EVERY_SECONDS:
+            self._last[progress.stage] = now
+            log.info("%s", progress)
 
 
-def _log(progress: Progress) -> None:
-    if is_due(progress):
-        log.info("%s", describe(progress))
-
-
-def describe(progress: Progress) -> str:
-    """One line: `extract 12 of 64, 2 bad`."""
-    tail = f", {progress.text}" if progress.text else ""
-    return f"{progress.stage} {progress.done} of {progress.total}{tail}"
+_log_listener = LogListener()

@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from flows.doctor import examine
-from flows.environment import Orchestrator, home_folder
+from flows.environment import Orchestrator
 from flows.services import Ports, Services
 from flows.terminal import Terminal
+from storage.home import Home
 
 
 def up(terminal: Terminal, *, orchestrator: Orchestrator, port: int | None, mlflow_port: int | None) -> dict[str, Any]:
     """Start the services; a server that the user chose by PREFECT_API_URL is not ours to start."""
     if orchestrator.mode == "user's server":
         raise ValueError(f"PREFECT_API_URL names the server {orchestrator.api_url}; unset it to start one here")
-    home = home_folder()
-    services = Services(home).up(Ports(port, mlflow_port), lambda: _mlflow_arguments(home))
+    home = Home.current()
+    services = Services(home).up(Ports(port, mlflow_port))
+    logs = home.root / "logs"
     prefect, mlflow = services["prefect"]["url"], services["mlflow"]["url"]
     terminal.say(f"Prefect  {prefect.removesuffix('/api')}")
     terminal.say(f"MLflow   {mlflow}")
-    terminal.say(f"worker   pool cpu, logs in {home / 'logs'}")
+    terminal.say(f"worker   pool cpu, logs in {logs}")
     told = services["prefect"].get("prefect_toml")
     terminal.say(f"The `prefect` command finds the server {f'by {told}' if told else f'at {prefect}'}; elsewhere:")
     terminal.say(f"  export PREFECT_API_URL={prefect}")
     terminal.say("  prefect deployment run extract/lavdf -p root=PATH --watch")
-    return {"prefect_api_url": prefect, "mlflow_url": mlflow, "logs": home / "logs", "services": services}
-
-
-def _mlflow_arguments(home: Path) -> list[str]:
-    """The same database and artifact folder that runs without a server use."""
-    return [
-        "--backend-store-uri",
-        f"sqlite:///{home / 'mlflow.db'}",
-        "--default-artifact-root",
-        str(home / "artifacts"),
-    ]
+    return {"prefect_api_url": prefect, "mlflow_url": mlflow, "logs": logs, "services": services}
 
 
 def down(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
     """Stop the services of this home."""
     del orchestrator
-    stopped = Services(home_folder()).down()
+    stopped = Services(Home.current()).down()
     terminal.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     return {"stopped": stopped}
 
@@ -50,7 +41,7 @@ def down(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
 def doctor(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
     """Print the findings; failed where anything is broken."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    findings = examine(home_folder(), orchestrator)
+    findings = examine(Home.current(), orchestrator)
     rows = [(finding.area, finding.name, finding.state, finding.detail) for finding in findings]
     terminal.table("iamsb doctor", ("area", "what", "state", "detail"), rows)
     for finding in findings:

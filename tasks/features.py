@@ -1,0 +1,85 @@
+"""Prefect tasks of the extraction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+
+from iamsb_core.datasets.registry import read_dataset
+from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.encoders.load import encoder_specs, resolve_spec
+from iamsb_core.manifest import VideoRecord, stream_name
+from storage.feature_store import FeatureStore
+from storage.home import Home
+from storage.media_index import MediaIndex
+from tasks import extraction
+from tasks.jobs import BadVideo, ShardJob, ShardResult, Stock
+from tasks.policy import NUM_RETRIES, RETRY_DELAYS, RETRY_JITTER, ByContent, worth_retrying
+
+_NUM_ROWS_SHOWN = 1000
+
+
+@task(retries=NUM_RETRIES, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=worth_retrying)
+def take_stock(dataset: str, root: Path, home: Home) -> Stock:
+    """Read a dataset's manifest and the digest of every media file in it."""
+    manifest = read_dataset(dataset, root)
+    found = MediaIndex(home.media_index).fingerprint(manifest.root, manifest.videos)
+    paths = {video.video_id: video.path.as_posix() for video in found.videos}
+    bad = (
+        BadVideo(video_id=name, path=paths[name], kind="missing", reason=reason)
+        for name, reason in found.unreadable.items()
+    )
+    return Stock(replace(manifest, videos=found.videos), tuple(bad))
+
+
+@task(retries=NUM_RETRIES, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=worth_retrying)
+def choose_encoders(name: str) -> tuple[EncoderSpec, EncoderSpec]:
+    """The pair of that name (audio, visual), with the digests of their weights."""
+    audio, visual = map(resolve_spec, encoder_specs(name))
+    return audio, visual
+
+
+@task(
+    task_run_name="shard-{job.digest:.12}",
+    cache_policy=ByContent("job"),
+    persist_result=True,
+    result_serializer="json",
+    retries=NUM_RETRIES,
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_jitter_factor=RETRY_JITTER,
+    retry_condition_fn=worth_retrying,
+)
+def extract_shard(job: ShardJob) -> ShardResult:
+    """Decode, encode and commit what the feature store lacks of one shard."""
+    return extraction.extract(job)
+
+
+@task
+def list_bad(stock: Stock, specs: tuple[EncoderSpec, EncoderSpec], store: Path) -> tuple[BadVideo, ...]:
+    """Every video that cannot be used, from the store's own records, as a table in the run's page too."""
+    names: dict[str, list[VideoRecord]] = defaultdict(list)
+    for video in stock.manifest.videos:
+        if video.media_sha256 is not None:
+            names[video.media_sha256].append(video)
+    features = FeatureStore(store)
+    failed = [
+        BadVideo(
+            video_id=video.video_id,
+            path=video.path.as_posix(),
+            kind=record.kind,
+            reason=record.reason,
+            stream=stream_name(spec.modality),
+        )
+        for spec in specs
+        for record in features.failures(spec.identity, names)
+        for video in names[record.sha256]
+    ]
+    bad = (*stock.bad, *sorted(failed, key=lambda one: (one.video_id, one.stream)))
+    rows = [{"video": one.video_id, "stream": one.stream, "kind": one.kind, "reason": one.reason} for one in bad]
+    if rows:
+        create_table_artifact(rows[:_NUM_ROWS_SHOWN], key="bad-videos", description=f"{len(rows)} bad streams")
+    return bad

@@ -1,0 +1,140 @@
+"""Which server serves a command, what is left behind by a killed one, and ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import environment
+from flows.environment import Orchestrator, is_alive, prepare, process_identity
+from flows.services import Ports, Services, free_port
+from storage.home import Home
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`prepare` writes to os.environ: give it a copy."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in ("PREFECT_API_URL", "PREFECT_HOME", "IAMSB_HOME"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def write_services(home: Path, port: int) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    me = process_identity(os.getpid())
+    (home / "services.json").write_text(
+        json.dumps({"prefect": {"url": f"http://127.0.0.1:{port}/api", "identity": me}})
+    )
+
+
+def test_without_anything_flows_run_in_process(tmp_path: Path):
+    assert prepare(Home(tmp_path / "home")) == Orchestrator("in process", None)
+    assert os.environ["IAMSB_HOME"] == str(tmp_path / "home")
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / "home" / "prefect")
+    assert os.environ["PREFECT_API_URL"] == ""
+    assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert not (tmp_path / "home").exists(), "preparing writes nothing"
+
+
+def test_a_server_of_the_users_own_wins(tmp_path: Path, listener: socket.socket):
+    write_services(tmp_path, listener.getsockname()[1])
+    os.environ["PREFECT_API_URL"] = "http://elsewhere:4200/api"
+    assert prepare(Home(tmp_path)) == Orchestrator("user's server", "http://elsewhere:4200/api")
+
+
+def test_running_services_are_used_and_dead_ones_are_not(tmp_path: Path, listener: socket.socket):
+    port = listener.getsockname()[1]
+    write_services(tmp_path, port)
+    assert prepare(Home(tmp_path)) == Orchestrator("services", f"http://127.0.0.1:{port}/api")
+    del os.environ["PREFECT_API_URL"]
+    listener.close()
+    assert prepare(Home(tmp_path)).mode == "in process"
+
+
+def test_damaged_state_is_told_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "services.json").write_text("{")
+    assert prepare(Home(tmp_path)).mode == "in process"
+    assert "`iamsb down` then `iamsb up`" in caplog.text
+
+
+def stand_in(tmp_path: Path, owner: str) -> subprocess.Popen[bytes]:
+    """A process that looks like Prefect's short-lived server of a command."""
+    surroundings = os.environ | {environment.OWNER_VARIABLE: owner, "PREFECT_HOME": str(tmp_path / "prefect")}
+    sleeping = "import time; time.sleep(60)"
+    return subprocess.Popen([sys.executable, "-c", sleeping, "prefect.server.api.server:create_app"], env=surroundings)
+
+
+def test_servers_of_killed_commands_are_ended_and_others_are_not(tmp_path: Path):
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    orphan = stand_in(tmp_path, process_identity(killed.pid))
+    served = stand_in(tmp_path, process_identity(os.getpid()))
+    elsewhere = stand_in(tmp_path / "other", process_identity(killed.pid))
+    try:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        time.sleep(0.2)
+        prepare(Home(tmp_path))
+        assert orphan.wait(timeout=10) == -signal.SIGTERM
+        assert served.poll() is None
+        assert elsewhere.poll() is None
+    finally:
+        for process in (orphan, served, elsewhere):
+            process.kill()
+            process.wait()
+
+
+def test_an_identity_is_more_than_a_number():
+    me = process_identity(os.getpid())
+    assert is_alive(me)
+    pid, started = me.split(":")
+    assert not is_alive(f"{pid}:{float(started) - 3600}"), "the number was used again by another process"
+    assert not is_alive("999999999:0")
+    assert not is_alive("nonsense")
+
+
+def test_a_busy_port_is_told_or_passed_over(listener: socket.socket):
+    busy = listener.getsockname()[1]
+    with pytest.raises(ValueError, match=f"port {busy} is taken; give Prefect another with --port"):
+        free_port(busy, 4200, "Prefect", "--port")
+    assert free_port(None, busy, "Prefect", "--port") > busy
+
+
+def test_down_stops_whole_trees_and_forgets_them(tmp_path: Path):
+    child = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    parent = subprocess.Popen([sys.executable, "-c", f"{child}; time.sleep(60)"])
+    while not psutil.Process(parent.pid).children():
+        time.sleep(0.05)
+    grandchild = psutil.Process(parent.pid).children()[0]
+    toml = tmp_path / "prefect.toml"
+    toml.write_text("# written by `iamsb up`, removed by `iamsb down`\n")
+    service = {"url": "http://127.0.0.1:1", "identity": process_identity(parent.pid), "prefect_toml": str(toml)}
+    (tmp_path / "services.json").write_text(json.dumps({"prefect": service}))
+    assert Services(Home(tmp_path)).down() == ["prefect"]
+    parent.wait(timeout=5)
+    assert not is_alive(service["identity"])
+    assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
+    assert not toml.exists()
+    assert not (tmp_path / "services.json").exists()
+    assert Services(Home(tmp_path)).down() == []
+
+
+def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="prefect ended at once with code 1"):
+        Services(Home(tmp_path)).up(Ports(), list)
+    assert not (tmp_path / "services.json").exists()
