@@ -1,0 +1,128 @@
+"""Attention whose keys and values are made once and shared, and windowed attention of linear cost.
+
+Shapes: B clips, N queries, L cells, H heads, d width, w window.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MASKED = -1e4
+"""bias of a key that must not be seen: exp of it is 0, yet a row of nothing else stays finite"""
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """(B, N, d) -> (B, H, N, d / H)."""
+    return x.reshape(*x.shape[:-1], num_heads, -1).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, H, N, d / H) -> (B, N, d)."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+def key_bias(valid: Tensor) -> Tensor:
+    """(B, L) bool -> (B, 1, 1, L) float: 0 where a key may be seen."""
+    return torch.where(valid, 0.0, MASKED)[:, None, None, :]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Scaled dot-product attention with an additive bias that broadcasts to (B, H, N, L)."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+
+
+class SharedMemoryAttention(nn.Module):
+    """MHA(Z, F, F) over keys and values that were projected once for the clip."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, dim)
+
+    def forward(self, z: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """z (B, N, d), key and value (B, H, L, d / H) -> (B, N, d)."""
+        attended = attend(split_heads(self.query(z), self.num_heads), key, value, bias)
+        return self.output(merge_heads(attended))  # type: ignore[no-any-return]
+
+
+class SelfAttention(nn.Module):
+    """Attention among the queries of one clip; positions enter queries and keys, not values."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query_key = nn.Linear(dim, 2 * dim)
+        self.value = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, dim)
+
+    def forward(self, z: Tensor, position: Tensor, bias: Tensor) -> Tensor:
+        """(B, N, d) -> (B, N, d)."""
+        query, key = (split_heads(x, self.num_heads) for x in self.query_key(z + position).chunk(2, dim=-1))
+        attended = attend(query, key, split_heads(self.value(z), self.num_heads), bias)
+        return self.output(merge_heads(attended))  # type: ignore[no-any-return]
+
+
+class WitnessAttention(nn.Module):
+    """R_wit[n] = MHA(U[n], P[n], P[n]): every query attends to its own k witnesses, with log Pi as a bias."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.query = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, dim)
+
+    def gather(self, latents: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, N, H, k, d / H) of witnesses `index` (B, N, k) among latents (B, M, d)."""
+        rows = torch.arange(len(latents), device=latents.device)[:, None, None] * latents.shape[1] + index
+        projected = self.key_value(latents).flatten(0, 1)[rows.flatten()].view(*index.shape, -1)
+        key, value = projected.unflatten(-1, (2 * self.num_heads, -1)).transpose(2, 3).chunk(2, dim=2)
+        return key, value
+
+    def forward(self, u: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """u (B, N, d), bias (B, N, k) -> (B, N, d)."""
+        query = self.query(u).unflatten(-1, (self.num_heads, 1, -1))
+        logits = (query * key).sum(dim=-1) * key.shape[-1] ** -0.5 + bias[:, :, None, :]
+        weights = logits.float().softmax(dim=-1).to(value.dtype)
+        return self.output((weights[..., None] * value).sum(dim=-2).flatten(-2))  # type: ignore[no-any-return]
+
+
+class WindowedAttention(nn.Module):
+    """Each block of w cells attends to itself and both neighbours, with a learned bias per relative position."""
+
+    def __init__(self, dim: int, num_heads: int, window_cells: int) -> None:
+        super().__init__()
+        self.num_heads, self.window = num_heads, window_cells
+        self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
+        self.relative = nn.Parameter(torch.zeros(num_heads, 4 * window_cells - 1))
+        offsets = torch.arange(3 * window_cells)[None, :] - torch.arange(window_cells)[:, None]
+        self.register_buffer("offsets", offsets + window_cells - 1, persistent=False)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """x (B, L, d), valid (B, L) -> (B, L, d); blocks are counted from cell 0."""
+        num_cells, window = x.shape[1], self.window
+        padding = -num_cells % window
+        query, key, value = F.pad(self.query_key_value(x), (0, 0, 0, padding)).chunk(3, dim=-1)
+        bias = self.relative[:, self.get_buffer("offsets")] + self._mask(valid, padding)
+        blocks = [split_heads(self._blocks(part), self.num_heads) for part in (query,)]
+        wide = [split_heads(self._neighbours(part), self.num_heads) for part in (key, value)]
+        attended = merge_heads(attend(blocks[0], wide[0], wide[1], bias))
+        return self.output(attended.reshape(len(x), -1, x.shape[-1])[:, :num_cells])  # type: ignore[no-any-return]
+
+    def _blocks(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, self.window, x.shape[-1])
+
+    def _neighbours(self, x: Tensor) -> Tensor:
+        """(B, n w, c) -> (B n, 3 w, c)."""
+        wide = F.pad(x, (0, 0, self.window, self.window))
+        length = x.shape[1]
+        parts = [wide[:, shift : shift + length] for shift in (0, self.window, 2 * self.window)]
+        return torch.cat([self._blocks(part) for part in parts], dim=1)
+
+    def _mask(self, valid: Tensor, padding: int) -> Tensor:
+        seen = self._neighbours(F.pad(valid, (0, padding)).to(torch.float32)[..., None])[..., 0]
+        return (seen - 1.0)[:, None, None, :] * -MASKED

@@ -1,0 +1,79 @@
+"""The dense head (ours): what every cell says of itself, and the seeds that the coarse bridge takes from it.
+
+Learned queries alone converge slowly; a cell inside a forgery can say so, and how far its ends are.
+Shapes: B clips, L cells, d width, Q seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from iamsb_core.systems.iamsb.segments import pairwise_tiou, proper
+
+_DISTANCE_UNIT_CELLS = 8.0
+_MIN_LENGTH_CELLS = 1.0
+_PRIOR_LOGIT = -2.0
+
+
+@dataclass(frozen=True)
+class DenseOutputs:
+    """One stream's cells."""
+
+    forged_logits: Tensor
+    """(B, L)"""
+    start_logits: Tensor
+    """(B, L): a forgery starts here"""
+    end_logits: Tensor
+    segments: Tensor
+    """(B, L, 2): the segment that the cell believes to lie in, shares"""
+    valid: Tensor
+    length_cells: Tensor
+    """(B,)"""
+
+    @property
+    def centres(self) -> Tensor:
+        """(B, L) cells' centres, shares."""
+        return cell_centres(self.valid, self.length_cells)
+
+
+def cell_centres(valid: Tensor, length_cells: Tensor) -> Tensor:
+    """(B, L) shares."""
+    return (torch.arange(valid.shape[1], device=valid.device) + 0.5) / length_cells[:, None]
+
+
+class DenseHead(nn.Module):
+    """Forged probability, boundary probabilities, and distances to both ends, of every cell."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, 5)
+        with torch.no_grad():
+            self.output.bias.copy_(torch.tensor([_PRIOR_LOGIT] * 3 + [0.54] * 2))
+
+    def forward(self, cells: Tensor, valid: Tensor, length_cells: Tensor) -> DenseOutputs:
+        """cells (B, L, d)."""
+        raw = self.output(nn.functional.gelu(self.hidden(cells))).float()
+        distances = nn.functional.softplus(raw[..., 3:]) * _DISTANCE_UNIT_CELLS / length_cells[:, None, None]
+        centres = cell_centres(valid, length_cells)
+        segments = torch.stack([centres - distances[..., 0], centres + distances[..., 1]], dim=-1)
+        minimum = (_MIN_LENGTH_CELLS / length_cells)[:, None]
+        return DenseOutputs(raw[..., 0], raw[..., 1], raw[..., 2], proper(segments, minimum), valid, length_cells)
+
+
+@torch.no_grad()
+def seeds(dense: DenseOutputs, num_seeds: int, sigma: float) -> Tensor:
+    """(B, Q) cells by falling score, each pick decaying the cells whose segments it overlaps."""
+    scores = torch.where(dense.valid, dense.forged_logits.sigmoid(), -2.0)
+    rows = torch.arange(len(scores), device=scores.device)
+    picks = []
+    for _ in range(num_seeds):
+        best = scores.argmax(dim=1)
+        picks.append(best)
+        overlap = pairwise_tiou(dense.segments, dense.segments[rows, best][:, None])[..., 0]
+        scores = scores * torch.exp(-overlap.square() / sigma)
+        scores[rows, best] = -1.0
+    return torch.stack(picks, dim=1)

@@ -1,0 +1,84 @@
+"""Everything of one stream: neck, interval prior, coarse and refinement bridge, calibration.
+
+Shapes: B clips, N queries, M selected queries, k witnesses.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from iamsb_core.encoders.base import StreamSpec
+from iamsb_core.systems.iamsb.coarse import CoarseBridge, IntervalPrior
+from iamsb_core.systems.iamsb.config import IamsbConfig
+from iamsb_core.systems.iamsb.dense import DenseOutputs
+from iamsb_core.systems.iamsb.heads import jittered
+from iamsb_core.systems.iamsb.memory import StreamMemory
+from iamsb_core.systems.iamsb.neck import StreamNeck
+from iamsb_core.systems.iamsb.noise import Noise
+from iamsb_core.systems.iamsb.outputs import StreamOutputs
+from iamsb_core.systems.iamsb.refinement import RefinementBridge, RunningClips, WitnessMemory
+from iamsb_core.systems.iamsb.selection import Selection
+from iamsb_core.systems.iamsb.state import QueryState, StepTrace
+from iamsb_core.systems.iamsb.witness import Witnesses
+
+_ABSENT_LOGIT = -20.0
+
+
+class StreamNetwork(nn.Module):
+    """The streams share no parameters but the witness bridge's."""
+
+    def __init__(self, stream: StreamSpec, config: IamsbConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.neck = StreamNeck(stream, config)
+        self.prior = IntervalPrior(config)
+        self.coarse = CoarseBridge(config)
+        self.refinement = RefinementBridge(config, stream.fine_dim > 0) if config.use_refinement else None
+        self.calibration = nn.Parameter(torch.tensor([1.0, 0.0]))
+
+    def candidates(self, memory: StreamMemory, dense: DenseOutputs, noise: Noise) -> StepTrace:
+        """From the interval prior to all N_ev queries."""
+        trace: StepTrace = self.coarse(self.prior(memory, dense, noise), memory)
+        return trace
+
+    def refine(
+        self,
+        selected: QueryState,
+        selection: Selection,
+        num_steps: Tensor,
+        memory: StreamMemory,
+        *,
+        witnesses: WitnessMemory | None,
+        noise: Noise,
+    ) -> StepTrace:
+        """S_r^m steps (B,) of the selected queries."""
+        assert self.refinement is not None
+        if not noise.silent:
+            moved = noise.normal(tuple(selected.segments.shape), selected.segments)
+            segments = jittered(selected.segments, moved, self.config.refinement.reference_jitter)
+            selected = QueryState(selected.latents, segments, selected.logits)
+        trace: StepTrace = self.refinement(RunningClips(selected, selection.exists, num_steps, memory, witnesses))
+        return trace
+
+    def witness_memory(self, witnesses: Witnesses | None, selection: Selection, other: Tensor) -> WitnessMemory | None:
+        """The selected queries' witnesses among the other stream's latents (B, N, d)."""
+        if witnesses is None or self.refinement is None or self.refinement.witness_attention is None:
+            return None
+        rows = selection.index[..., None].expand(-1, -1, witnesses.index.shape[2])
+        key, value = self.refinement.witness_attention.gather(other, witnesses.index.gather(1, rows))
+        return WitnessMemory(key, value, witnesses.bias.gather(1, rows), witnesses.present)
+
+    def outputs(
+        self,
+        memory: StreamMemory,
+        dense: DenseOutputs,
+        coarse: StepTrace,
+        selection: Selection | None,
+        refined: StepTrace | None,
+    ) -> StreamOutputs:
+        """With the best confidence of the last bridge, calibrated by two trained scalars; its gradient stops there."""
+        last = coarse if refined is None else refined
+        best = last.final.logits.detach().masked_fill(~last.queries, _ABSENT_LOGIT).amax(dim=1)
+        calibrated = self.calibration[0] * best + self.calibration[1]
+        return StreamOutputs(memory.present, dense, coarse, selection, refined, calibrated)

@@ -1,0 +1,148 @@
+"""IaMSB: coarse, witness and refinement bridge behind the system contract.
+
+Shapes: B clips, N queries. Pairs are in the order of STREAMS: column 0 audio, column 1 visual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.encoders.base import Streams
+from iamsb_core.localization.proposals import ClipProposals
+from iamsb_core.manifest import Modality
+from iamsb_core.systems.base import System, register
+from iamsb_core.systems.iamsb.budget import stream_budgets
+from iamsb_core.systems.iamsb.config import IamsbConfig
+from iamsb_core.systems.iamsb.memory import StreamMemory
+from iamsb_core.systems.iamsb.noise import Noise
+from iamsb_core.systems.iamsb.normalisation import Moments, Standardise
+from iamsb_core.systems.iamsb.objective import total_loss
+from iamsb_core.systems.iamsb.outputs import IamsbOutputs
+from iamsb_core.systems.iamsb.proposals import clip_proposals
+from iamsb_core.systems.iamsb.selection import Selection, select
+from iamsb_core.systems.iamsb.state import QueryState, StepTrace
+from iamsb_core.systems.iamsb.stream_network import StreamNetwork
+from iamsb_core.systems.iamsb.witness import WitnessBridge, Witnesses
+
+STREAMS = (Modality.AUDIO, Modality.VISUAL)
+
+
+@register
+class Iamsb(System[IamsbOutputs]):
+    """The inconsistency-aware multimodal Schroedinger bridge."""
+
+    name: ClassVar[str] = "iamsb"
+    config_type: ClassVar[type] = IamsbConfig
+    config: IamsbConfig
+
+    def __init__(self, config: IamsbConfig, streams: Streams) -> None:
+        super().__init__(config, streams)
+        self.networks = nn.ModuleList(StreamNetwork(streams.of(modality), config) for modality in STREAMS)
+        self.witness = WitnessBridge(config) if config.use_witness else None
+
+    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> IamsbOutputs:
+        """Randomness only in training, and only from the generator; none without one."""
+        noise = Noise(generator if self.training else None)
+        seconds, pairs = batch.duration_seconds, list(zip(STREAMS, self._networks(), strict=True))
+        read = [network.neck(batch.stream(modality), seconds, noise) for modality, network in pairs]
+        coarse = [network.candidates(*read[place], noise) for place, (_, network) in enumerate(pairs)]
+        present = torch.stack([memory.present for memory, _ in read], dim=1)
+        states = [trace.final.detached() for trace in coarse]
+        energies = torch.stack([trace.energy for trace in coarse], dim=1)
+        witness = None if self.witness is None else self.witness(*states, energies, present)
+        weights = _even_weights(present) if witness is None else witness.weights
+        num_queries, num_steps = self._budgets(weights, present)
+        sides = (None, None) if witness is None else (witness.audio, witness.visual)
+        streams = []
+        for place, (_, network) in enumerate(pairs):
+            counts, steps = [row[place] for row in num_queries], [row[place] for row in num_steps]
+            selection, refined = self._refine(place, states, sides[place], (counts, steps), read[place][0], noise)
+            streams.append(network.outputs(*read[place], coarse[place], selection, refined))
+        targets = self.config.coarse.num_queries, self.config.budget.num_steps
+        return IamsbOutputs(streams[0], streams[1], witness, weights, num_queries, num_steps, *targets)
+
+    def losses(self, outputs: IamsbOutputs, batch: Batch) -> dict[str, Tensor]:
+        """Every term of section 6 by name, unweighted; `total` is their weighted sum."""
+        return total_loss(outputs, batch, self.config.loss)
+
+    @torch.no_grad()
+    def propose(self, outputs: IamsbOutputs, batch: Batch) -> list[ClipProposals]:
+        """Per-stream lists after soft-NMS, their fused union, and the evidence."""
+        return clip_proposals(outputs, batch, self.config.output)
+
+    @torch.no_grad()
+    def fit_normalisation(self, batches: Iterable[Batch]) -> None:
+        """One pass over the batches sets every track's mean and deviation."""
+        targets = list(self._standardisers())
+        moments = [Moments(standardise) for _, _, standardise in targets]
+        for batch in batches:
+            for (modality, fine, _), moment in zip(targets, moments, strict=True):
+                moment.add(*_track(batch.stream(modality), fine=fine))
+        for moment in moments:
+            moment.finish()
+
+    def _networks(self) -> list[StreamNetwork]:
+        return [cast(StreamNetwork, network) for network in self.networks]
+
+    def _standardisers(self) -> Iterator[tuple[Modality, bool, Standardise]]:
+        for modality, network in zip(STREAMS, self._networks(), strict=True):
+            yield modality, False, network.neck.standardise
+            if network.neck.fine_standardise is not None:
+                yield modality, True, network.neck.fine_standardise
+
+    def _budgets(self, weights: Tensor, present: Tensor) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """(N^a, N^v) and (S^a, S^v) of each clip; nothing without a refinement bridge to spend it."""
+        shares, here, budget = weights.detach().double().tolist(), present.tolist(), self.config.budget
+        if not self.config.use_refinement:
+            return [(0, 0)] * len(here), [(0, 0)] * len(here)
+        return (
+            stream_budgets(self.config.coarse.num_queries, shares, here, budget.query_floor),
+            stream_budgets(budget.num_steps, shares, here, budget.step_floor),
+        )
+
+    def _refine(
+        self,
+        place: int,
+        states: list[QueryState],
+        witnesses: Witnesses | None,
+        budgets: tuple[list[int], list[int]],
+        memory: StreamMemory,
+        noise: Noise,
+    ) -> tuple[Selection | None, StepTrace | None]:
+        """Select by the coupling's row mass, or by confidence without one, and run the refinement bridge."""
+        if not self.config.use_refinement:
+            return None, None
+        network, own, other = self._networks()[place], states[place], states[1 - place]
+        num_queries, num_steps = budgets
+        priority = own.logits.sigmoid() if witnesses is None else witnesses.mass
+        selection = select(priority, num_queries, noise)
+        refined = network.refine(
+            own.rows(selection.index),
+            selection,
+            torch.tensor(num_steps, device=memory.cells.device),
+            memory,
+            witnesses=network.witness_memory(witnesses, selection, other.latents),
+            noise=noise,
+        )
+        return selection, refined
+
+
+def _even_weights(present: Tensor) -> Tensor:
+    """(B, 2): the same for every stream that is there."""
+    return present / present.sum(dim=1, keepdim=True).clamp_min(1)
+
+
+def _track(stream: StreamBatch, *, fine: bool) -> tuple[Tensor, Tensor]:
+    """Values (B, L, D) and valid (B, L). Raises ValueError where a fine track is wanted and missing."""
+    if not fine:
+        return stream.values, stream.valid
+    if stream.fine_values is None or stream.fine_valid is None:
+        raise ValueError(
+            "this system reads a fine track, and the batch has none; extract it with the encoder's fine track"
+        )
+    return stream.fine_values, stream.fine_valid
