@@ -1,0 +1,169 @@
+"""One video decoded into open files, a window at a time: the work of the decoding process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError, FrameView
+from iamsb_core.media.container import Damage
+from iamsb_core.media.crop import view_cells
+from iamsb_core.media.limits import MediaLimits
+from iamsb_core.media.probe import Scan
+from iamsb_core.media.sampling import on_screen
+from iamsb_core.media.video import Picture, ReaderDisagreesError, decord_pictures, pyav_pictures
+from iamsb_core.timeline import TimeGrid
+
+_FEW_FACES = 0.5
+_SLOW_SHARE = 0.8
+_SPARE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to decode of a clip, and how."""
+
+    view: FrameView | None
+    audio: bool
+    decord: bool = True
+    """whether decord may be tried"""
+    num_threads: int = 1
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """Where a clip's arrays are written: raw numbers in C order, without headers."""
+
+    waveform: BinaryIO
+    frames: BinaryIO
+    boxes: BinaryIO
+    face_found: BinaryIO
+
+
+@dataclass
+class Outcome:
+    """What was written, and what there is to say about it."""
+
+    reader: str = "none"
+    has_waveform: bool = False
+    has_frames: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_limits(path: Path, scan: Scan, limits: MediaLimits) -> None:
+    """Raises DecodeError `too-long`."""
+    duration = scan.probe.duration_seconds
+    if duration > limits.max_duration_seconds:
+        message = f"{path} lasts {duration:.0f} s, above the limit of {limits.max_duration_seconds:.0f} s; cut it"
+        raise DecodeError(message, kind="too-long")
+
+
+def decode_clip(path: Path, scan: Scan, wanted: Wanted, files: ClipFiles) -> Outcome:
+    """Write what is wanted of a clip. A stream that fails is a warning while another is left.
+
+    Raises DecodeError `damaged` where nothing that is wanted can be decoded, and `disk-full`.
+    """
+    outcome = Outcome(warnings=list(scan.warnings))
+    parts: list[Callable[[], Outcome]] = []
+    if wanted.view is not None and scan.video is not None:
+        parts.append(partial(_write_frames, path, scan, wanted.view, wanted, files))
+    if wanted.audio and scan.audio is not None:
+        parts.append(partial(_write_waveform, path, scan, files))
+    failures: list[DecodeError] = []
+    for write in parts:
+        try:
+            _merge(outcome, write())
+        except DecodeError as error:
+            if error.kind != "damaged":
+                raise
+            failures.append(error)
+            outcome.warnings.append(str(error))
+    if failures and not outcome.has_frames and not outcome.has_waveform:
+        raise failures[0]
+    return outcome
+
+
+def frame_grid(duration_seconds: float, view: FrameView) -> TimeGrid:
+    """The grid that a clip's frames stand on."""
+    return TimeGrid.covering(duration_seconds, 1 / view.rate_hz)
+
+
+def _merge(outcome: Outcome, part: Outcome) -> None:
+    outcome.has_frames |= part.has_frames
+    outcome.has_waveform |= part.has_waveform
+    outcome.warnings += part.warnings
+    outcome.reader = part.reader if part.has_frames else outcome.reader
+
+
+def _write_frames(path: Path, scan: Scan, view: FrameView, wanted: Wanted, files: ClipFiles) -> Outcome:
+    grid = frame_grid(scan.probe.duration_seconds, view)
+    _check_space(files.frames, grid.num_cells * view.size_pixels**2 * 3)
+    damage = Damage()
+    readers: dict[str, Callable[[], Iterator[Picture]]] = {
+        "decord": lambda: decord_pictures(path, scan, num_threads=wanted.num_threads),
+        "pyav": lambda: pyav_pictures(path, damage, num_threads=wanted.num_threads),
+    }
+    for name in ("decord", "pyav") if wanted.decord else ("pyav",):
+        try:
+            num_cells, num_faces = _write_cells(readers[name](), scan, grid, view, files)
+        except ReaderDisagreesError:
+            continue
+        if num_cells == grid.num_cells:
+            warnings = _picture_warnings(scan, view, damage, num_faces / num_cells)
+            return Outcome(reader=name, has_frames=True, warnings=warnings)
+    raise DecodeError(f"no picture could be decoded from {path}; export it again", kind="damaged")
+
+
+def _write_cells(
+    pictures: Iterator[Picture], scan: Scan, grid: TimeGrid, view: FrameView, files: ClipFiles
+) -> tuple[int, int]:
+    """How many cells were written, and how many of them stand on a face."""
+    for file in (files.frames, files.boxes, files.face_found):
+        file.seek(0)
+        file.truncate()
+    num_cells = num_faces = 0
+    for cells in view_cells(on_screen(pictures, grid.centres() + scan.origin_seconds), view):
+        files.frames.write(cells.frames.data)
+        files.boxes.write(cells.boxes.data)
+        files.face_found.write(cells.face_found.data)
+        num_cells += len(cells.frames)
+        num_faces += int(cells.face_found.sum())
+    return num_cells, num_faces
+
+
+def _write_waveform(path: Path, scan: Scan, files: ClipFiles) -> Outcome:
+    from iamsb_core.media.audio import Sound  # noqa: PLC0415  (torch takes a second to import; pictures need none)
+
+    num_samples = round(scan.probe.duration_seconds * SAMPLE_RATE_HZ)
+    _check_space(files.waveform, num_samples * 4)
+    sound = Sound(path, origin_seconds=scan.origin_seconds, num_samples=num_samples)
+    for piece in sound.pieces():
+        files.waveform.write(np.ascontiguousarray(piece).data)
+    return Outcome(has_waveform=True, warnings=sound.warnings())
+
+
+def _picture_warnings(scan: Scan, view: FrameView, damage: Damage, face_share: float) -> list[str]:
+    warnings = []
+    if damage.num_packets:
+        warnings.append(f"{damage.num_packets} packets of the picture are damaged and were left out")
+    if view.crop == "face" and face_share < _FEW_FACES:
+        warnings.append(f"no face was found for {1 - face_share:.0%} of the time; the crop stands on the middle there")
+    if scan.probe.average_fps < _SLOW_SHARE * view.rate_hz:
+        rates = f"{scan.probe.average_fps:.1f} pictures a second, fewer than the {view.rate_hz:g} looked at"
+        warnings.append(f"the video has {rates}; pictures are repeated")
+    return warnings
+
+
+def _check_space(file: BinaryIO, num_bytes: int) -> None:
+    status = os.fstatvfs(file.fileno())
+    free = status.f_bavail * status.f_frsize
+    if num_bytes + _SPARE_BYTES > free:
+        needed, there = num_bytes / 2**30, free / 2**30
+        message = f"decoding needs {needed:.1f} GiB of temporary space, {there:.1f} GiB are free; give another workdir"
+        raise DecodeError(message, kind="disk-full")

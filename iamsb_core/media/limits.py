@@ -1,0 +1,28 @@
+"""What one video may cost before it is given up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaLimits:
+    """Bounds on the process that decodes. A video may take timeout_seconds + timeout_per_second * its duration."""
+
+    timeout_seconds: float = 60.0
+    """for reading the file and its packets; all that a probe gets"""
+    timeout_per_second: float = 5.0
+    """more for every second of media, once the duration is known"""
+    memory_bytes: int = 4 << 30
+    """resident memory of the decoding process, looked at 20 times a second"""
+    max_duration_seconds: float = 7200.0
+    max_pixels: int = 8192 * 4608
+    """of one picture"""
+    num_threads: int = 1
+    """decoding threads; several processes of one thread decode more videos than one process of several"""
+
+    def __post_init__(self) -> None:
+        if min(self.timeout_seconds, self.max_duration_seconds, self.memory_bytes, self.max_pixels) <= 0:
+            raise ValueError(f"every limit must be positive, got {self}")
+        if self.timeout_per_second < 0 or self.num_threads < 1:
+            raise ValueError(f"timeout_per_second must be 0 or more and num_threads 1 or more, got {self}")
