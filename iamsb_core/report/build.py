@@ -29,7 +29,7 @@ from iamsb_core.report.evidence import (
     Verdict,
 )
 from iamsb_core.report.headline import summary
-from iamsb_core.report.media_warnings import media_warnings
+from iamsb_core.report.media_warnings import media_warnings, sentence
 from iamsb_core.report.proposals import fused_lane, stream_lane
 
 REPORTED_PACKAGES = (
@@ -74,7 +74,7 @@ def build_report(
         verdict=_verdict(proposals.clip_score, thresholds, lanes),
         lanes=lanes,
         evidence=json_data(proposals.evidence),
-        warnings=tuple(dict.fromkeys([*warnings, *media_warnings(clip)])),
+        warnings=tuple(dict.fromkeys([*map(sentence, warnings), *media_warnings(clip)])),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,12 +24,24 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
 
 
+def visible(text: str) -> str:
+    """The text with line breaks, other controls and marks that turn the writing direction shown as `\\u202e`.
+
+    Without this a file name can pass for another one on the page.
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 def between(start_seconds: float, end_seconds: float) -> str:
     """`between 2.31 s and 2.94 s`."""
     return f"between {clock(start_seconds)} and {clock(end_seconds)}"
 
 
-def _stretch(start_seconds: float, end_seconds: float) -> str:
+def stretch(start_seconds: float, end_seconds: float) -> str:
     """`2.31 to 2.94 s`: short, for lists."""
     start, end = clock(start_seconds), clock(end_seconds)
     return f"{start.removesuffix(' s') if end.endswith(' s') else start} to {end}"
@@ -82,7 +95,7 @@ def _where(segments: Sequence[ReportedSegment]) -> str:
     if len(places) == 1:
         return between(*places[0])
     if len(places) <= _MOST_NAMED:
-        return f"at {joined([_stretch(start, end) for start, end in places])}"
+        return f"at {joined([stretch(start, end) for start, end in places])}"
     best = max(segments, key=lambda each: each.score)
     return f"in {len(places)} places, most surely {between(best.start_seconds, best.end_seconds)}"
 

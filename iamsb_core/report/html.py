@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.report.drawing import Tick, curve_path, envelope_path, thumbnails, ticks
 from iamsb_core.report.evidence import LANES, NOUNS, Lane, LaneName, Report, ReportedSegment
-from iamsb_core.report.headline import clock, joined
-from iamsb_core.report.tables import Table, tables
+from iamsb_core.report.evidence_tables import Table
+from iamsb_core.report.headline import clock, joined, visible
+from iamsb_core.report.tables import tables
 
 _PACKAGE = "iamsb_core.report"
 _TITLES: dict[LaneName, str] = {"audio": "Sound", "visual": "Picture", "fused": "Fused"}
@@ -63,6 +64,7 @@ class Page:
     waveform: str | None
     thumbnails: tuple[str, ...]
     tables: tuple[Table, ...]
+    name: str
     duration: str
     style: str
     script: str
@@ -99,6 +101,7 @@ def _page(report: Report, clip: DecodedClip) -> Page:
         waveform=None if clip.waveform is None else envelope_path(clip.waveform),
         thumbnails=() if clip.frames is None else thumbnails(clip.frames),
         tables=tables(report),
+        name=visible(report.media.name),
         duration=clock(duration_seconds),
         style=_asset("report.css"),
         script=_asset("report.js"),

@@ -6,32 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip
-from iamsb_core.report.headline import clock
 
 _SILENT_AMPLITUDE = 10 ** (-60 / 20)
 _BLOCK_SECONDS = 0.02
 _MOSTLY = 0.5
-_NOTED_SHIFT_SECONDS = 0.04
 _STILL_LEVELS = 2
 _STILL_PROBES = 48
 
 
 def media_warnings(clip: DecodedClip) -> tuple[str, ...]:
-    """What decoding already said, then what the sound, the picture and the container show; each once."""
-    said = [*clip.warnings, *_sound(clip), *_picture(clip), *_container(clip)]
-    return tuple(dict.fromkeys(said))
+    """What decoding found (`clip.warnings`), then what follows for the scores; each once, as a sentence."""
+    return tuple(dict.fromkeys(sentence(said) for said in [*clip.warnings, *_sound(clip), *_picture(clip)]))
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _sound(clip: DecodedClip) -> list[str]:
-    if clip.probe.num_audio_streams == 0:
-        return ["The file has no audio track; nothing is said about sound."]
     if clip.waveform is None:
-        return ["The audio track was not examined; nothing is said about sound."]
+        return ["The sound was not examined: nothing is said about it."]
     silent = silent_share(clip.waveform)
     if silent == 1.0:
-        return ["The audio track is silent throughout (below -60 dBFS); its scores mean little."]
+        return ["There is only silence: the scores of the sound mean little."]
     if silent > _MOSTLY:
-        return [f"{silent:.0%} of the audio track is silent (below -60 dBFS)."]
+        return [f"{silent:.0%} of the sound is silence (below -60 dBFS)."]
     return []
 
 
@@ -45,17 +45,17 @@ def silent_share(waveform: NDArray[np.float32]) -> float:
 
 
 def _picture(clip: DecodedClip) -> list[str]:
-    if clip.probe.num_video_streams == 0:
-        return ["The file has no video track; nothing is said about the picture."]
     if clip.frames is None:
-        return ["The video track was not examined; nothing is said about the picture."]
+        return ["The picture was not examined: nothing is said about it."]
     said = []
+    if clip.probe.variable_frame_rate:
+        said.append(f"The frame rate varies ({clip.probe.average_fps:.2f} per second on average).")
     if is_still(clip.frames):
-        said.append("The picture never changes; its scores mean little.")
+        said.append("The picture never changes: its scores mean little.")
     if clip.face_found is not None and len(clip.face_found):
         without = 1.0 - float(np.mean(clip.face_found))
         if without == 1.0:
-            said.append("No face was found; the centre of the picture was examined instead.")
+            said.append("No face was found: the centre of the picture was examined instead.")
         elif without > _MOSTLY:
             said.append(f"No face was found in {without:.0%} of the picture.")
     return said
@@ -67,17 +67,3 @@ def is_still(frames: NDArray[np.uint8]) -> bool:
     first = frames[0].astype(np.int16)
     moved = (np.abs(frames[index].astype(np.int16) - first).max() > _STILL_LEVELS for index in chosen[1:])
     return len(chosen) > 1 and not any(moved)
-
-
-def _container(clip: DecodedClip) -> list[str]:
-    probe, said = clip.probe, []
-    for kind, number in (("video", probe.num_video_streams), ("audio", probe.num_audio_streams)):
-        if number > 1:
-            said.append(f"The file has {number} {kind} tracks; only the first was examined.")
-    if probe.num_video_streams and probe.variable_frame_rate:
-        said.append(f"The frame rate varies ({probe.average_fps:.2f} per second on average).")
-    shift = probe.audio_start_seconds - probe.video_start_seconds
-    if probe.num_video_streams and probe.num_audio_streams and abs(shift) > _NOTED_SHIFT_SECONDS:
-        late, early = ("sound", "picture") if shift > 0 else ("picture", "sound")
-        said.append(f"The {late} starts {clock(abs(shift))} after the {early}.")
-    return said

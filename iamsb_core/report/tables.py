@@ -1,49 +1,32 @@
-"""The page's tables: media, model, encoders, evidence and software as rows of text."""
+"""The page's tables: media, model, encoders, how the report was made, and software, as rows of text."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.report.evidence import MediaFacts, PictureFacts, Report, SoundFacts
-from iamsb_core.report.headline import clock
-
-_LONGEST_LIST = 6
-_STREAMS = ("audio", "visual")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of a name and one value for each column; a single column without a heading is a plain list of facts."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+from iamsb_core.report.evidence_tables import Table, evidence_tables, facts
+from iamsb_core.report.headline import clock, visible
 
 
 def tables(report: Report) -> tuple[Table, ...]:
     """Every table of the page but the one of segments, in the page's order; none is empty."""
     found = [
-        *_evidence(report.evidence),
-        _facts("Media", _media(report.media)),
-        _facts("Model", _model(report)),
+        *evidence_tables(report.evidence),
+        facts("Media", _media(report.media)),
+        facts("Model", _model(report)),
         *_encoders(report),
-        _facts("How this was made", _making(report)),
-        _facts("Software", {name: number or "not installed" for name, number in report.versions.items()}),
+        facts("How this was made", _making(report)),
+        facts("Software", {name: number or "not installed" for name, number in report.versions.items()}),
     ]
     return tuple(table for table in found if table.rows)
 
 
-def _facts(title: str, facts: Mapping[str, str]) -> Table:
-    return Table(title, ("",), tuple(facts.items()))
-
-
 def _media(media: MediaFacts) -> dict[str, str]:
     return {
-        "File": media.name,
+        "File": visible(media.name),
         "SHA-256": media.sha256,
         "Size": f"{media.size_bytes:,} bytes",
         "Duration": f"{clock(media.duration_seconds)}",
@@ -98,49 +81,8 @@ def _making(report: Report) -> dict[str, str]:
     shown = report.thresholds
     return {
         "Time": report.created.strftime("%Y-%m-%d %H:%M:%S %z") + (f" ({zone})" if zone else ""),
-        "Command": shlex.join(report.command),
+        "Command": visible(shlex.join(report.command)),
         "Called forged from": f"clip score {shown.decision:.2f}",
         "Shown from": f"segment score {shown.display:.2f}",
         "Overlap": f"a better segment covering more than {shown.max_overlap:.0%} of the shorter hides the other",
     }
-
-
-def _evidence(evidence: Mapping[str, Any]) -> Iterator[Table]:
-    """Values said of each stream side by side, then the rest, each under its path of keys."""
-    both: dict[str, dict[str, str]] = {}
-    rest: dict[str, str] = {}
-    for path, value in _leaves(evidence, ()):
-        streams = [key for key in path if key in _STREAMS]
-        if len(streams) == 1:
-            name = _words(tuple(key for key in path if key not in _STREAMS))
-            both.setdefault(name, {})[streams[0]] = value
-        else:
-            rest[_words(path)] = value
-    rows = tuple((name, *(of.get(stream, "") for stream in _STREAMS)) for name, of in both.items())
-    yield Table("Evidence by stream", ("Sound", "Picture"), rows)
-    yield _facts("Evidence", rest)
-
-
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, (*path, str(key)))
-    else:
-        yield path, _value(value)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        if len(value) > _LONGEST_LIST or any(isinstance(item, list | dict) for item in value):
-            return f"{len(value)} entries, in report.json"
-        return ", ".join(_value(item) for item in value)
-    if value is None:
-        return "not known"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _words(path: tuple[str, ...]) -> str:
-    text = ", ".join(key.replace("_", " ") for key in path).removeprefix("num ").strip() or "score"
-    return text[0].upper() + text[1:]

@@ -6,6 +6,7 @@ Format: https://www.w3.org/TR/webvtt1/ (a cue must end after it starts; a commen
 from __future__ import annotations
 
 from iamsb_core.report.evidence import LANES, NOUNS, LaneName, Report, ReportedSegment
+from iamsb_core.report.headline import visible
 
 _LABELS = {"audio": "forged sound", "visual": "forged picture"}
 
@@ -43,4 +44,4 @@ def _timestamp(milliseconds: int) -> str:
 
 def _one_line(text: str) -> str:
     """A line of a comment, which a line break or an arrow would end early."""
-    return " ".join(text.split()).replace("-->", "->")
+    return visible(text).replace("-->", "->")

@@ -8,6 +8,7 @@ import io
 import json
 import runpy
 import shutil
+import time
 import wave
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def axis_positions(page) -> tuple[float, float]:
     return x_0 - t_0 * scale, scale
 
 
+def wait_until(page, condition: str, seconds: float = 10.0) -> None:
+    """Ask until it is true; the page's security policy forbids playwright's own way, which is `eval`."""
+    until = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < until, f"not within {seconds} s: {condition}"
+        page.wait_for_timeout(20)
+
+
 @pytest.mark.parametrize("width", [1280, 420])
 @pytest.mark.parametrize("media", ["talk.mp4", case["HOSTILE_NAME"]], ids=["plain", "hostile"])
 def test_each_segment_is_drawn_where_the_json_says(open_report, width, media):
@@ -105,7 +114,6 @@ def test_each_segment_is_drawn_where_the_json_says(open_report, width, media):
 
 def test_the_keyboard_reaches_and_shows_a_segment(open_report):
     page = open_report(make_clip(), proposals=make_proposals(**ROWS)).page
-    selected = ".selected"
     for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "mark-audio-1":
@@ -117,7 +125,7 @@ def test_the_keyboard_reaches_and_shows_a_segment(open_report):
     assert page.locator("tr.selected").get_attribute("id") == "row-audio-2"
     assert "2.31 s to 2.94 s, score 0.93" in page.locator("#spoken").inner_text()
     page.keyboard.press("Escape")
-    assert page.locator(selected).count() == 0
+    assert page.locator(".selected").count() == 0
 
 
 def test_a_row_of_the_table_shows_its_segment(open_report):
@@ -125,7 +133,7 @@ def test_a_row_of_the_table_shows_its_segment(open_report):
     page.set_viewport_size({"width": 1280, "height": 400})
     page.locator("#row-visual-1 .pick").focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('mark-visual-1').getBoundingClientRect().top >= 0")
+    wait_until(page, "document.getElementById('mark-visual-1').getBoundingClientRect().top >= 0")
     assert page.locator("rect.segment.selected").get_attribute("id") == "mark-visual-1"
     page.locator("#mark-fused-1").click()
     assert page.locator("tr.selected").get_attribute("id") == "row-fused-1"
@@ -179,11 +187,11 @@ def test_the_examined_file_plays_beside_the_time_line(open_report):
     clip = make_clip(picture=False, sha256=hashlib.sha256(media).hexdigest(), size_bytes=len(media))
     page = open_report(clip, proposals=make_proposals(**ROWS)).page
     page.set_input_files("#player-file", {"name": "talk.wav", "mimeType": "audio/wav", "buffer": media})
-    page.wait_for_function("document.getElementById('player').readyState >= 1")
+    wait_until(page, "document.getElementById('player').readyState >= 1")
     assert page.locator("#player-note").inner_text() == "This is the file that was examined: its SHA-256 agrees."
     page.locator("#mark-audio-2").focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("Math.abs(document.getElementById('player').currentTime - 2.31) < 0.01")
+    wait_until(page, "Math.abs(document.getElementById('player').currentTime - 2.31) < 0.01")
     page.wait_for_function(
         "Math.abs(parseFloat(document.querySelector('.playhead').getAttribute('x1')) - 28.875) < 0.2"
     )
@@ -194,4 +202,14 @@ def test_another_file_is_called_another(open_report, same_size, said):
     media = wave_file(1.0)
     page = open_report(make_clip(picture=False, size_bytes=len(media) if same_size else 5)).page
     page.set_input_files("#player-file", {"name": "other.wav", "mimeType": "audio/wav", "buffer": media})
-    page.wait_for_function(f"document.getElementById('player-note').textContent.includes('{said}')")
+    wait_until(page, f"document.getElementById('player-note').textContent.includes('{said}')")
+
+
+def test_a_file_that_no_browser_plays_leaves_the_time_line(open_report):
+    media = b"no film at all"
+    page = open_report(make_clip(picture=False, size_bytes=5), proposals=make_proposals(**ROWS)).page
+    page.set_input_files("#player-file", {"name": "talk.bin", "mimeType": "video/mp4", "buffer": media})
+    wait_until(page, "document.getElementById('player-note').textContent.includes('cannot play it')")
+    assert not page.locator("#player").is_visible()
+    page.locator("#mark-audio-1").click()
+    assert page.locator("tr.selected").get_attribute("id") == "row-audio-1"

@@ -26,7 +26,7 @@ EVIDENCE = {
     "num_queries": {"audio": 66, "visual": 34},
     "coupling": {"matched_mass": 0.9, "entropy": float("nan")},
 }
-HOSTILE_NAME = 'día "><script>alert(1)</script>\u202e --> \n& 映画.mp4'
+HOSTILE_NAME = 'día "><script>alert(1)<img src=x onerror=alert(2)>\u202e --> \n& {{ 7 * 7 }} 映画.mp4'
 
 
 def make_clip(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from iamsb_core.report import Thresholds, document, schema
 from iamsb_core.report.build import json_data
-from iamsb_core.report.headline import clock
+from iamsb_core.report.headline import clock, visible
 from iamsb_core.report.media_warnings import is_still, media_warnings, silent_share
 from iamsb_core.report.proposals import MAX_CURVE_CELLS, cleaned, overlap_shares, score_curve, thinned
 from iamsb_core.report.write import report_json
@@ -140,6 +140,11 @@ def test_clock(seconds, text):
     assert clock(seconds) == text
 
 
+def test_a_file_name_cannot_pass_for_another():
+    assert visible("talk\u202egpj.mp4\n") == r"talk\u202egpj.mp4\u000a"
+    assert visible("día 映画 नमस्ते 👩‍🎤.mp4") == "día 映画 नमस्ते 👩‍🎤.mp4"
+
+
 CASES = {
     "plain": make_report,
     "no sound": lambda: make_report(make_clip(sound=False)),
@@ -203,16 +208,18 @@ def quiet(clip, share: float):
 @pytest.mark.parametrize(
     ("clip", "words"),
     [
-        (make_clip(sound=False), ["no audio track"]),
-        (make_clip(picture=False), ["no video track"]),
-        (dataclasses.replace(make_clip(), waveform=None), ["audio track was not examined"]),
-        (quiet(make_clip(), 1.0), ["silent throughout"]),
-        (quiet(make_clip(), 0.75), ["75% of the audio track is silent"]),
-        (make_clip(variable_frame_rate=True, num_audio_streams=2), ["2 audio tracks", "frame rate varies"]),
-        (make_clip(audio_start_seconds=0.852), ["sound starts 0.85 s after the picture"]),
-        (dataclasses.replace(make_clip(), face_found=np.zeros(200, dtype=bool)), ["No face was found; the centre"]),
+        (make_clip(sound=False), ["sound was not examined"]),
+        (make_clip(picture=False), ["picture was not examined"]),
+        (quiet(make_clip(), 1.0), ["only silence"]),
+        (quiet(make_clip(), 0.75), ["75% of the sound is silence"]),
+        (make_clip(variable_frame_rate=True), ["frame rate varies (25.00"]),
+        (dataclasses.replace(make_clip(), face_found=np.zeros(200, dtype=bool)), ["No face was found: the centre"]),
+        (dataclasses.replace(make_clip(), face_found=np.arange(200) < 60), ["No face was found in 70%"]),
         (dataclasses.replace(make_clip(), frames=np.full((200, 8, 8, 3), 9, np.uint8)), ["picture never changes"]),
-        (dataclasses.replace(make_clip(), warnings=("Broken.", "Broken.")), ["Broken."]),
+        (
+            dataclasses.replace(make_clip(), warnings=("the sound is cut short", "The sound is cut short.")),
+            ["The sound"],
+        ),
         (make_clip(), []),
     ],
 )

@@ -20,6 +20,7 @@ from iamsb_core.report import write as write_module
 from iamsb_core.report import write_report
 from iamsb_core.report.drawing import curve_path, envelope, envelope_path, thumbnails, ticks
 from iamsb_core.report.evidence import ScoreCurve
+from iamsb_core.report.evidence_tables import evidence_tables
 from iamsb_core.report.html import render_html
 from iamsb_core.report.webvtt import webvtt
 
@@ -227,3 +228,56 @@ def test_a_failed_write_leaves_the_earlier_report(tmp_path, monkeypatch):
         write_report(tmp_path, dataclasses.replace(make_report(), command=("other",)), make_clip())
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert files.json in before
+
+
+def test_evidence_becomes_tables():
+    queries = [{"segment": [2.31, 2.94], "score": 0.9, "witnesses": [{"segment": [2.4, 3.0], "weight": 0.41}] * 5}]
+    evidence = {
+        "step_budget": {"audio": 8, "visual": 4},
+        "step_budget_target": 12,
+        "control_energy": {"audio": {"coarse": 0.02131, "refinement": 0.5}, "visual": {"coarse": 0.3}},
+        "steps_to_reach": {"audio": None, "visual": 2},
+        "coupling": {"matched_mass": 0.9, "rows": [1, 2, 3, 4, 5, 6, 7]},
+        "witnesses": {"audio": queries, "visual": []},
+    }
+    found = {table.title: table.rows for table in evidence_tables(evidence)}
+    assert found["Evidence by stream"] == (
+        ("Step budget", "8", "4"),
+        ("Control energy, coarse", "0.02131", "0.3"),
+        ("Control energy, refinement", "0.5", ""),
+        ("Steps to reach", "not known", "2"),
+    )
+    assert found["Evidence"] == (
+        ("Step budget target", "12"),
+        ("Coupling, matched mass", "0.9"),
+        ("Coupling, rows", "7 entries, in report.json"),
+    )
+    leaned = ", ".join(["picture 2.40 to 3.00 s (41%)"] * 3)
+    assert found["Witnesses"] == (("Sound 2.31 to 2.94 s", "0.90", leaned),)
+    assert found["Windows"] == ()
+
+
+def test_evidence_of_windows_becomes_one_table():
+    inner = {"step_budget": {"audio": 8, "visual": 4}, "present": {"audio": True, "visual": True}}
+    windows = [
+        {"start_seconds": 10.0 * i, "end_seconds": 10.0 * i + 12, "clip_score": 0.5, "evidence": inner}
+        for i in range(70)
+    ]
+    rows = {table.title: table.rows for table in evidence_tables({"windows": windows})}["Windows"]
+    assert rows[0] == ("0.00 to 12.00 s", "0.50", "step budget 8", "step budget 4")
+    assert rows[-1] == ("10 more", "", "", "in report.json")
+    assert len(rows) == 61
+
+
+ODD = [
+    {"witnesses": {"audio": [{}]}},
+    {"witnesses": [1]},
+    {"witnesses": {"audio": 3}},
+    {"windows": [{}]},
+    {"windows": [1]},
+]
+
+
+@pytest.mark.parametrize("odd", [*ODD, {"windows": 3}, {"anything": "else"}])
+def test_evidence_of_another_shape_is_still_listed(odd):
+    assert sum(len(table.rows) for table in evidence_tables(odd)) == 1
