@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.manifest import STREAMS, Manifest, Modality, stream_name
+from iamsb_core.manifest import STREAMS, Manifest, stream_name
 from iamsb_core.metrics.average_precision import areas, threshold_key, true_positive_ranks
 from iamsb_core.metrics.average_recall import average_recall
+from iamsb_core.metrics.clip_lists import EVERYTHING, ClipLists, Contents, clip_lists
 from iamsb_core.metrics.detection import cell_auc, equal_error_rate, roc_auc
-from iamsb_core.metrics.labels import ClipTruth, Labels
+from iamsb_core.metrics.labels import Labels
 from iamsb_core.metrics.matching import candidates
 from iamsb_core.metrics.metric_report import Counts, MetricReport, StreamMetrics, Values
 from iamsb_core.metrics.packed import Packed, pack
@@ -24,24 +25,13 @@ from iamsb_core.metrics.slices import Slicing, groups_of
 
 log = logging.getLogger(__name__)
 
-_NONE = np.empty((0, 3), dtype=np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contents:
-    """Which parts of the predictions mean anything; what is left out is reported as None, not as a bad score."""
-
-    segments: bool = True
-    streams: bool = True
-    clip_scores: bool = True
-
 
 def evaluate(
     truth: Manifest | Labels,
     predictions: Mapping[str, ClipProposals],
     protocol_name: str | Protocol = "lavdf",
     *,
-    contents: Contents = Contents(),
+    contents: Contents = EVERYTHING,
     slice_by: Sequence[Slicing] = (),
     cells: bool = False,
 ) -> MetricReport:
@@ -57,18 +47,18 @@ def evaluate(
     warnings = list(labels.warnings)
     _check_coverage(labels, predictions, warnings)
     shared = {"segments": contents.segments, "cells": cells}
-    fused = _measure(_scored(labels.clips, predictions, None, contents), rules, warnings, **shared)
+    fused = _measure(clip_lists(labels.clips, predictions, None, contents), rules, warnings, **shared)
     streams: dict[str, StreamMetrics] = {}
     if contents.streams and contents.segments and labels.has_streams:
         for stream in STREAMS:
             own: list[str] = []
             streams[stream_name(stream)] = _measure(
-                _scored(labels.clips, predictions, stream, contents), rules, own, **shared
+                clip_lists(labels.clips, predictions, stream, contents), rules, own, **shared
             )
             warnings += [f"{stream_name(stream)}: {text}" for text in own]
     slices: dict[str, dict[str, StreamMetrics]] = {
         by: {
-            group: _measure(_scored(clips, predictions, None, contents), rules, [], **shared)
+            group: _measure(clip_lists(clips, predictions, None, contents), rules, [], **shared)
             for group, clips in groups_of(labels.clips, by).items()
         }
         for by in slice_by
@@ -108,26 +98,16 @@ def _check_coverage(labels: Labels, predictions: Mapping[str, ClipProposals], wa
         warnings.append(f"{len(extra)} predictions are for clips not in the labels, such as {extra[0]}; left out")
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """The clips of one measurement with what is said of them."""
-
-    clips: Sequence[ClipTruth]
-    truths: Sequence[NDArray[np.float64]]
-    lists: Sequence[NDArray[np.float32]]
-    clip_scores: NDArray[np.float64] | None
-
-
-def _measure(scored: _Scored, rules: Protocol, warnings: list[str], *, segments: bool, cells: bool) -> StreamMetrics:
-    packed = pack(scored.truths, scored.lists)
+def _measure(scored: ClipLists, rules: Protocol, warnings: list[str], *, segments: bool, cells: bool) -> StreamMetrics:
+    packed = pack(scored.truths, scored.proposals)
     warnings += packed.warnings
+    forged = np.diff(packed.truth_offsets) > 0
     counts = Counts(
         clips=packed.num_clips,
-        forged_clips=int((np.diff(packed.truth_offsets) > 0).sum()),
+        forged_clips=int(forged.sum()),
         truths=packed.num_truths,
         proposals=len(packed.proposals),
     )
-    forged = np.array([len(truth) > 0 for truth in scored.truths], dtype=bool)
     if segments and packed.num_truths == 0:
         warnings.append("no clip is forged, so there is no AP or AR")
     ap, ap_full, ar = _localisation(packed, rules, segments=segments)
@@ -135,8 +115,8 @@ def _measure(scored: _Scored, rules: Protocol, warnings: list[str], *, segments:
         ap=ap,
         ap_full=ap_full,
         ar=ar,
-        auc=None if scored.clip_scores is None else roc_auc(forged, scored.clip_scores),
-        eer=None if scored.clip_scores is None else equal_error_rate(forged, scored.clip_scores),
+        auc=roc_auc(forged, scored.clip_scores) if scored.has_clip_scores else None,
+        eer=equal_error_rate(forged, scored.clip_scores) if scored.has_clip_scores else None,
         cell_auc=cell_auc(_cells(scored)) if cells and segments else None,
         counts=counts,
     )
@@ -154,34 +134,9 @@ def _localisation(packed: Packed, rules: Protocol, *, segments: bool) -> tuple[V
     return official, full, average_recall(counted, found, rules)
 
 
-def _scored(
-    clips: Sequence[ClipTruth],
-    predictions: Mapping[str, ClipProposals],
-    modality: Modality | None,
-    contents: Contents,
-) -> _Scored:
-    """What the predictions say of one stream, or of both together, clip by clip.
-
-    A stream of a clip is as forged as its best proposal says. A score that is NaN counts as 0.
-    """
-    found = [predictions.get(clip.video_id) for clip in clips]
-    lists = [_NONE if prediction is None else prediction.of(modality) for prediction in found]
-    if modality is not None:
-        scores = [float(np.nanmax(proposals[:, 2], initial=0.0)) for proposals in lists]
-    else:
-        scores = [0.0 if prediction is None else prediction.clip_score for prediction in found]
-    has_scores = contents.clip_scores if modality is None else contents.segments
-    return _Scored(
-        clips=clips,
-        truths=[clip.of(modality) for clip in clips],
-        lists=lists,
-        clip_scores=np.nan_to_num(np.asarray(scores, dtype=np.float64), nan=0.0) if has_scores else None,
-    )
-
-
-def _cells(scored: _Scored) -> Iterator[tuple[float, NDArray[np.floating], NDArray[np.floating]]]:
+def _cells(scored: ClipLists) -> Iterator[tuple[float, NDArray[np.floating], NDArray[np.floating]]]:
     """Clips of known duration for `cell_auc`."""
-    for clip, truth, proposals in zip(scored.clips, scored.truths, scored.lists, strict=True):
+    for clip, truth, proposals in zip(scored.clips, scored.truths, scored.proposals, strict=True):
         if clip.duration_seconds is not None:
             yield clip.duration_seconds, truth, proposals[np.isfinite(proposals).all(axis=1)]
 
