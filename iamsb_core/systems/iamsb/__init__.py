@@ -20,7 +20,7 @@ duration inside, seconds outside. "Ours" is what the paper leaves open.
 | S_r^m = 2 floor(w S_tgt / 2 + 1/2), N^m likewise | `budget.share_evenly` |
 | selection without replacement by row and column sums | `selection.select` |
 | top-k witnesses P^m | `witness.Witnesses`, `StreamNetwork.witness_memory` |
-| RSB: R_wit[n] = MHA(U[n], P[n], P[n]), step 1 / S_r^m | `refinement.RefinementBridge.step`, `attention.WitnessAttention` |
+| RSB: R_wit[n] = MHA(U[n], P[n], P[n]), step 1 / S_r^m | `refinement.RefinementBridge.step` |
 | L_loc (matching, negatives, coverage) | `losses.location_per_step`, `matching.match` |
 | L_rank | `losses.rank_loss` |
 | L_svn | `losses.worsening`, `losses.imbalance`, weighted by `losses.budget_shares` |

@@ -91,38 +91,36 @@ class WitnessAttention(nn.Module):
 
 
 class WindowedAttention(nn.Module):
-    """Each block of w cells attends to itself and both neighbours, with a learned bias per relative position."""
+    """Each block of w cells attends to itself and half a block on either side, nearer cells first.
+
+    Which side a cell is on is the convolution's to say; a bias of -distance / w is all that attention knows of place.
+    """
 
     def __init__(self, dim: int, num_heads: int, window_cells: int) -> None:
         super().__init__()
         self.num_heads, self.window = num_heads, window_cells
         self.query_key_value = nn.Linear(dim, 3 * dim)
         self.output = nn.Linear(dim, dim)
-        self.relative = nn.Parameter(torch.zeros(num_heads, 4 * window_cells - 1))
-        offsets = torch.arange(3 * window_cells)[None, :] - torch.arange(window_cells)[:, None]
-        self.register_buffer("offsets", offsets + window_cells - 1, persistent=False)
+        distance = torch.arange(2 * window_cells) - window_cells // 2 - torch.arange(window_cells)[:, None]
+        self.register_buffer("nearness", -distance.abs() / window_cells, persistent=False)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """x (B, L, d), valid (B, L) -> (B, L, d); blocks are counted from cell 0."""
-        num_cells, window = x.shape[1], self.window
-        padding = -num_cells % window
-        query, key, value = F.pad(self.query_key_value(x), (0, 0, 0, padding)).chunk(3, dim=-1)
-        bias = self.relative[:, self.get_buffer("offsets")] + self._mask(valid, padding)
-        blocks = [split_heads(self._blocks(part), self.num_heads) for part in (query,)]
-        wide = [split_heads(self._neighbours(part), self.num_heads) for part in (key, value)]
-        attended = merge_heads(attend(blocks[0], wide[0], wide[1], bias))
-        return self.output(attended.reshape(len(x), -1, x.shape[-1])[:, :num_cells])  # type: ignore[no-any-return]
+        num_clips, num_cells, dim = x.shape
+        half, padding = self.window // 2, -num_cells % self.window
+        wide = F.pad(self.query_key_value(x), (0, 0, half, half + padding))
+        wide = wide.view(num_clips, -1, 3, self.num_heads, dim // self.num_heads)
+        query = self._blocks(wide[:, half : half + num_cells + padding, 0]).transpose(1, 2)
+        key, value = self._spans(wide[:, :, 1:]).unbind(2)
+        seen = F.pad(valid, (half, half + padding)).unfold(1, 2 * self.window, self.window).flatten(0, 1)
+        bias = key_bias(seen) + self.get_buffer("nearness")
+        attended = attend(query, key.transpose(1, 2), value.transpose(1, 2), bias)
+        return self.output(attended.transpose(1, 2).reshape(num_clips, -1, dim)[:, :num_cells])  # type: ignore[no-any-return]
 
     def _blocks(self, x: Tensor) -> Tensor:
-        return x.reshape(-1, self.window, x.shape[-1])
+        """(B, n w, ...) -> (B n, w, ...)."""
+        return x.reshape(-1, self.window, *x.shape[2:])
 
-    def _neighbours(self, x: Tensor) -> Tensor:
-        """(B, n w, c) -> (B n, 3 w, c)."""
-        wide = F.pad(x, (0, 0, self.window, self.window))
-        length = x.shape[1]
-        parts = [wide[:, shift : shift + length] for shift in (0, self.window, 2 * self.window)]
-        return torch.cat([self._blocks(part) for part in parts], dim=1)
-
-    def _mask(self, valid: Tensor, padding: int) -> Tensor:
-        seen = self._neighbours(F.pad(valid, (0, padding)).to(torch.float32)[..., None])[..., 0]
-        return (seen - 1.0)[:, None, None, :] * -MASKED
+    def _spans(self, x: Tensor) -> Tensor:
+        """(B, (n + 1) w, ...) -> (B n, 2 w, ...): two blocks for each, one block apart."""
+        return torch.cat([self._blocks(x[:, : -self.window]), self._blocks(x[:, self.window :])], dim=1)

@@ -17,7 +17,7 @@ class NeckConfig:
     """hidden width of a block's feed-forward part, as a multiple of the model's"""
     kernel_cells: int = 7
     window_cells: int = 16
-    """block length of the windowed attention; a cell sees its own block and both neighbours"""
+    """block length of the windowed attention, even; a cell sees its own block and half of both neighbours"""
     edge_dim: int = 32
     """width of the features that are sampled around boundaries"""
     feature_masking: float = 0.1

@@ -44,7 +44,7 @@ class Truth:
 
 def location_per_step(trace: StepTrace, truth: Truth, config: LossConfig) -> Tensor:
     """L_loc of every clip after every step, (S, B); zero where the clip took no such step."""
-    assigned = match(trace.final.segments, trace.final.logits, truth.segments, truth.exists, trace.queries, config)
+    assigned = match(trace.final, trace.queries, truth.segments, truth.exists, config)
     matched = assigned != UNMATCHED
     target = _gathered(truth.segments, assigned).expand_as(trace.segments)
     overlap = tiou(trace.segments, target)
@@ -64,8 +64,8 @@ def mean_over_steps(per_step: Tensor, trace: StepTrace) -> Tensor:
 
 def segment_loss(segments: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     """(1 - EIoU) + Huber of start and length, (..., 2) -> (...); zero where the two are equal."""
-    start_length = [torch.stack([x[..., 0], x[..., 1] - x[..., 0]], dim=-1) for x in (segments, target)]
-    huber = F.huber_loss(*start_length, delta=config.huber_delta, reduction="none").sum(dim=-1)
+    found, wanted = (torch.stack([x[..., 0], x[..., 1] - x[..., 0]], dim=-1) for x in (segments, target))
+    huber = F.huber_loss(found, wanted, delta=config.huber_delta, reduction="none").sum(dim=-1)
     return 1.0 - eiou(segments, target) + config.huber_weight * huber
 
 

@@ -13,19 +13,19 @@ from torch import Tensor
 
 from iamsb_core.systems.iamsb.config import LossConfig
 from iamsb_core.systems.iamsb.segments import pairwise_tiou
+from iamsb_core.systems.iamsb.state import QueryState
 
 UNMATCHED = -1
 
 
 @torch.no_grad()
-def match(
-    segments: Tensor, logits: Tensor, truth: Tensor, truth_exists: Tensor, queries: Tensor, config: LossConfig
-) -> Tensor:
+def match(state: QueryState, queries: Tensor, truth: Tensor, truth_exists: Tensor, config: LossConfig) -> Tensor:
     """(B, N) long: the truth that each query answers for, or UNMATCHED.
 
-    segments (B, N, 2), logits (B, N), truth (B, K, 2), truth_exists (B, K), queries (B, N) bool. The cost is
-    class + L1 + tiou, weighted by the config; a clip with fewer queries than truths leaves truths unanswered.
+    queries (B, N) bool, truth (B, K, 2), truth_exists (B, K). The cost is class + L1 + tiou, weighted by the config;
+    a clip with fewer queries than truths leaves truths unanswered.
     """
+    segments, logits = state.segments, state.logits
     distance = (segments[:, :, None] - truth[:, None]).abs().sum(dim=-1)
     cost = (
         config.l1_cost * distance

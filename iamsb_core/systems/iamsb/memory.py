@@ -6,7 +6,7 @@ Shapes: B clips, L cells, H heads, d width, e edge width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -57,10 +57,17 @@ class StreamMemory:
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> StreamMemory:
         """A copy with every tensor through the function."""
-        changed = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: function(value) for name, value in changed.items() if isinstance(value, Tensor)}
-        tracks = {name: value.mapped(function) for name, value in changed.items() if isinstance(value, Track)}
-        return replace(self, **tensors, **tracks)
+        return StreamMemory(
+            cells=function(self.cells),
+            key=function(self.key),
+            value=function(self.value),
+            bias=function(self.bias),
+            valid=function(self.valid),
+            edges=self.edges.mapped(function),
+            fine=None if self.fine is None else self.fine.mapped(function),
+            present=function(self.present),
+            duration_seconds=function(self.duration_seconds),
+        )
 
 
 def align_left(values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

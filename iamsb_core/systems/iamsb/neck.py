@@ -34,11 +34,10 @@ class NeckBlock(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor, keep: Tensor) -> Tensor:
         """x (B, L, d), keep (B, 1, 1): 0 skips the block for a clip."""
-        mask = valid[..., None]
-        x = x + keep * self.convolution((self.norms[0](x) * mask).mT).mT * mask
-        x = x + keep * self.attention(self.norms[1](x), valid) * mask
-        x = x + keep * self.feed_forward(self.norms[2](x)) * mask
-        return x
+        mask = valid[..., None] * keep
+        x = x + mask * self.convolution((self.norms[0](x) * valid[..., None]).mT).mT
+        x = x + mask * self.attention(self.norms[1](x), valid)
+        return torch.addcmul(x, mask, self.feed_forward(self.norms[2](x)))
 
 
 class StreamNeck(nn.Module):
@@ -53,7 +52,6 @@ class StreamNeck(nn.Module):
         self.blocks = nn.ModuleList(NeckBlock(config) for _ in range(neck.num_blocks))
         self.norm = nn.LayerNorm(dim)
         self.dense = DenseHead(dim)
-        self.position = nn.Linear(dim, dim)
         self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.edge = nn.Linear(dim, neck.edge_dim)
         self.fine_standardise = Standardise(stream.fine_dim) if stream.fine_dim else None
@@ -95,7 +93,7 @@ class StreamNeck(nn.Module):
         )
         return StreamMemory(
             cells=cells,
-            key=split_heads(self.key(cells + self.position(sinusoids(dense.centres, self.config.dim))), heads),
+            key=split_heads(self.key(cells + sinusoids(dense.centres, self.config.dim)), heads),
             value=split_heads(self.value(cells), heads),
             bias=key_bias(valid),
             valid=valid,

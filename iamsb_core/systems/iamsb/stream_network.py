@@ -44,21 +44,23 @@ class StreamNetwork(nn.Module):
 
     def refine(
         self,
-        selected: QueryState,
+        state: QueryState,
         selection: Selection,
-        num_steps: Tensor,
+        num_steps: list[int],
         memory: StreamMemory,
         *,
         witnesses: WitnessMemory | None,
         noise: Noise,
     ) -> StepTrace:
-        """S_r^m steps (B,) of the selected queries."""
+        """S_r^m steps, one number for each clip, of the selected queries."""
         assert self.refinement is not None
+        selected = state.rows(selection.index)
         if not noise.silent:
             moved = noise.normal(tuple(selected.segments.shape), selected.segments)
             segments = jittered(selected.segments, moved, self.config.refinement.reference_jitter)
             selected = QueryState(selected.latents, segments, selected.logits)
-        trace: StepTrace = self.refinement(RunningClips(selected, selection.exists, num_steps, memory, witnesses))
+        steps = torch.tensor(num_steps, device=memory.cells.device)
+        trace: StepTrace = self.refinement(RunningClips(selected, selection.exists, steps, memory, witnesses))
         return trace
 
     def witness_memory(self, witnesses: Witnesses | None, selection: Selection, other: Tensor) -> WitnessMemory | None:
@@ -74,10 +76,10 @@ class StreamNetwork(nn.Module):
         memory: StreamMemory,
         dense: DenseOutputs,
         coarse: StepTrace,
-        selection: Selection | None,
-        refined: StepTrace | None,
+        refinement: tuple[Selection, StepTrace] | None,
     ) -> StreamOutputs:
         """With the best confidence of the last bridge, calibrated by two trained scalars; its gradient stops there."""
+        selection, refined = (None, None) if refinement is None else refinement
         last = coarse if refined is None else refined
         best = last.final.logits.detach().masked_fill(~last.queries, _ABSENT_LOGIT).amax(dim=1)
         calibrated = self.calibration[0] * best + self.calibration[1]

@@ -18,14 +18,13 @@ from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.iamsb.budget import stream_budgets
 from iamsb_core.systems.iamsb.config import IamsbConfig
-from iamsb_core.systems.iamsb.memory import StreamMemory
 from iamsb_core.systems.iamsb.noise import Noise
 from iamsb_core.systems.iamsb.normalisation import Moments, Standardise
 from iamsb_core.systems.iamsb.objective import total_loss
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs
 from iamsb_core.systems.iamsb.proposals import clip_proposals
 from iamsb_core.systems.iamsb.selection import Selection, select
-from iamsb_core.systems.iamsb.state import QueryState, StepTrace
+from iamsb_core.systems.iamsb.state import QueryState
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.witness import WitnessBridge, Witnesses
 
@@ -50,7 +49,9 @@ class Iamsb(System[IamsbOutputs]):
         noise = Noise(generator if self.training else None)
         seconds, pairs = batch.duration_seconds, list(zip(STREAMS, self._networks(), strict=True))
         read = [network.neck(batch.stream(modality), seconds, noise) for modality, network in pairs]
-        coarse = [network.candidates(*read[place], noise) for place, (_, network) in enumerate(pairs)]
+        coarse = [
+            network.candidates(memory, dense, noise) for (memory, dense), (_, network) in zip(read, pairs, strict=True)
+        ]
         present = torch.stack([memory.present for memory, _ in read], dim=1)
         states = [trace.final.detached() for trace in coarse]
         energies = torch.stack([trace.energy for trace in coarse], dim=1)
@@ -60,9 +61,16 @@ class Iamsb(System[IamsbOutputs]):
         sides = (None, None) if witness is None else (witness.audio, witness.visual)
         streams = []
         for place, (_, network) in enumerate(pairs):
-            counts, steps = [row[place] for row in num_queries], [row[place] for row in num_steps]
-            selection, refined = self._refine(place, states, sides[place], (counts, steps), read[place][0], noise)
-            streams.append(network.outputs(*read[place], coarse[place], selection, refined))
+            memory, dense = read[place]
+            refinement = None
+            if self.config.use_refinement:
+                counts, steps = ([row[place] for row in budget] for budget in (num_queries, num_steps))
+                pair = states[place], states[1 - place]
+                selection = _selection(pair[0], sides[place], counts, noise)
+                witnesses = network.witness_memory(sides[place], selection, pair[1].latents)
+                refined = network.refine(pair[0], selection, steps, memory, witnesses=witnesses, noise=noise)
+                refinement = selection, refined
+            streams.append(network.outputs(memory, dense, coarse[place], refinement))
         targets = self.config.coarse.num_queries, self.config.budget.num_steps
         return IamsbOutputs(streams[0], streams[1], witness, weights, num_queries, num_steps, *targets)
 
@@ -105,31 +113,11 @@ class Iamsb(System[IamsbOutputs]):
             stream_budgets(budget.num_steps, shares, here, budget.step_floor),
         )
 
-    def _refine(
-        self,
-        place: int,
-        states: list[QueryState],
-        witnesses: Witnesses | None,
-        budgets: tuple[list[int], list[int]],
-        memory: StreamMemory,
-        noise: Noise,
-    ) -> tuple[Selection | None, StepTrace | None]:
-        """Select by the coupling's row mass, or by confidence without one, and run the refinement bridge."""
-        if not self.config.use_refinement:
-            return None, None
-        network, own, other = self._networks()[place], states[place], states[1 - place]
-        num_queries, num_steps = budgets
-        priority = own.logits.sigmoid() if witnesses is None else witnesses.mass
-        selection = select(priority, num_queries, noise)
-        refined = network.refine(
-            own.rows(selection.index),
-            selection,
-            torch.tensor(num_steps, device=memory.cells.device),
-            memory,
-            witnesses=network.witness_memory(witnesses, selection, other.latents),
-            noise=noise,
-        )
-        return selection, refined
+
+def _selection(own: QueryState, witnesses: Witnesses | None, num_queries: list[int], noise: Noise) -> Selection:
+    """By the coupling's row mass, or by confidence without a coupling."""
+    priority = own.logits.sigmoid() if witnesses is None else witnesses.mass
+    return select(priority, num_queries, noise)
 
 
 def _even_weights(present: Tensor) -> Tensor:
