@@ -15,7 +15,10 @@ _STILL_PROBES = 48
 
 
 def media_warnings(clip: DecodedClip) -> tuple[str, ...]:
-    """What decoding found (`clip.warnings`), then what follows for the scores; each once, as a sentence."""
+    """What decoding found (`clip.warnings`: missing streams, silence, no face), then what else limits the scores.
+
+    Each once, as a sentence.
+    """
     return tuple(dict.fromkeys(sentence(said) for said in [*clip.warnings, *_sound(clip), *_picture(clip)]))
 
 
@@ -26,13 +29,9 @@ def sentence(text: str) -> str:
 
 def _sound(clip: DecodedClip) -> list[str]:
     if clip.waveform is None:
-        return ["The sound was not examined: nothing is said about it."]
+        return ["The sound was not examined: nothing is said about it."] if clip.probe.num_audio_streams else []
     silent = silent_share(clip.waveform)
-    if silent == 1.0:
-        return ["There is only silence: the scores of the sound mean little."]
-    if silent > _MOSTLY:
-        return [f"{silent:.0%} of the sound is silence (below -60 dBFS)."]
-    return []
+    return [f"{silent:.0%} of the sound is silence (below -60 dBFS)."] if _MOSTLY < silent < 1.0 else []
 
 
 def silent_share(waveform: NDArray[np.float32]) -> float:
@@ -46,18 +45,12 @@ def silent_share(waveform: NDArray[np.float32]) -> float:
 
 def _picture(clip: DecodedClip) -> list[str]:
     if clip.frames is None:
-        return ["The picture was not examined: nothing is said about it."]
+        return ["The picture was not examined: nothing is said about it."] if clip.probe.num_video_streams else []
     said = []
     if clip.probe.variable_frame_rate:
         said.append(f"The frame rate varies ({clip.probe.average_fps:.2f} per second on average).")
     if is_still(clip.frames):
         said.append("The picture never changes: its scores mean little.")
-    if clip.face_found is not None and len(clip.face_found):
-        without = 1.0 - float(np.mean(clip.face_found))
-        if without == 1.0:
-            said.append("No face was found: the centre of the picture was examined instead.")
-        elif without > _MOSTLY:
-            said.append(f"No face was found in {without:.0%} of the picture.")
     return said
 
 

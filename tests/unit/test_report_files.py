@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iamsb_core.media.clip import FrameView
+from iamsb_core.media.isolation import MediaDecoder
 from iamsb_core.report import write as write_module
 from iamsb_core.report import write_report
 from iamsb_core.report.drawing import curve_path, envelope, envelope_path, thumbnails, ticks
@@ -281,3 +283,22 @@ ODD = [
 @pytest.mark.parametrize("odd", [*ODD, {"windows": 3}, {"anything": "else"}])
 def test_evidence_of_another_shape_is_still_listed(odd):
     assert sum(len(table.rows) for table in evidence_tables(odd)) == 1
+
+
+@pytest.mark.media
+def test_real_files_without_sound_or_picture(media_folder, tmp_path):
+    names = {
+        "fps60_no_audio.mov": "no sound",
+        "audio_only_mov_pcm.mov": "no picture",
+        "silent_track_480p.mp4": "silent",
+    }
+    with MediaDecoder() as decoder:
+        clips = {name: decoder.decode(media_folder / "nasty" / name, FrameView(), True) for name in names}
+    for name, clip in clips.items():
+        found = make_proposals(duration_seconds=clip.duration_seconds)
+        files = write_report(tmp_path / name, make_report(clip, found, media=name), clip)
+        data = json.loads(files.json.read_text(encoding="utf-8"))
+        assert names[name] in " ".join(data["warnings"])
+        assert (data["curves"]["audio"] is None) == (clip.waveform is None)
+        assert (data["curves"]["visual"] is None) == (clip.frames is None)
+        assert Reader(files.html.read_text(encoding="utf-8")).open == []
