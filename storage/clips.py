@@ -10,7 +10,7 @@ from iamsb_core.encoders.base import EncodedTrack
 
 ClipStatus = Literal["ok", "absent", "failed"]
 
-RETRIED_KINDS = frozenset({"timeout", "memory", "crashed"})
+RETRIED_KINDS = frozenset({"timeout", "memory", "crashed", "disk-full"})
 """Failures that may have been the machine's fault and not the file's: these clips are always tried again."""
 
 HINT_FIELDS = frozenset({"video_id", "path", "reader", "warnings"})

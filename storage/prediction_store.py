@@ -76,7 +76,7 @@ def read_predictions(path: Path) -> StoredPredictions:
 
 def to_json(stored: StoredPredictions) -> str:
     """The file's text; videos by name, so that the same predictions give the same bytes."""
-    rows = {name: _row(stored.predictions[name]) for name in sorted(stored.predictions)}
+    rows = {name: clip_row(stored.predictions[name]) for name in sorted(stored.predictions)}
     header = {"format": FORMAT, "model": stored.model, "dataset": stored.dataset, "split": stored.split}
     return json.dumps({**header, "predictions": rows}, allow_nan=False)
 
@@ -102,7 +102,8 @@ def _text(path: Path) -> bytes:
         raise ValueError(f"cannot read predictions from {path}: {error}") from error
 
 
-def _row(clip: ClipProposals) -> dict[str, Any]:
+def clip_row(clip: ClipProposals) -> dict[str, Any]:
+    """One clip as in the file: JSON data."""
     lists = {name: _list(getattr(clip, name)) for name in LISTS}
     evidence = {"evidence": plain(dict(clip.evidence))} if clip.evidence else {}
     return {"duration_seconds": clip.duration_seconds, "clip_score": clip.clip_score, **lists, **evidence}

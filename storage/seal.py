@@ -85,12 +85,12 @@ def quick_check(pack: Path, files: Files, committed_unix_seconds: int) -> list[s
 
 def _is_as_committed(pack: Path, name: str, files: Files) -> bool:
     if name in files:
-        return file_sha256(pack / name) == files[name]["sha256"]
+        return bool(file_sha256(pack / name) == files[name]["sha256"])
     try:
         found: Files = read_sealed(pack)["files"]
     except ValueError:
         return False
-    return bool(found == files)
+    return found == files
 
 
 def _stamp(path: Path, unix_seconds: int) -> None:

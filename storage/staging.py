@@ -61,6 +61,18 @@ def _try_lock(descriptor: int) -> bool | None:
     return True
 
 
+@contextlib.contextmanager
+def exclusive(lock_file: Path) -> Iterator[None]:
+    """Only one process at a time is in here; waits for its turn. A dead process holds nothing."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def sweep(parent: Path) -> int:
     """Remove the staging folders whose owner is dead; returns how many. Never touches one that is in use."""
     if not parent.is_dir() or not os.access(parent, os.W_OK):
