@@ -19,10 +19,12 @@ from iamsb_core.forgery.encode import encode_clip
 from iamsb_core.forgery.placement import Span, place_spans
 from iamsb_core.forgery.plan import ClipPlan
 from iamsb_core.forgery.recording import Recording, load_recording
-from iamsb_core.forgery.visual_edits import forge_frames
+from iamsb_core.forgery.visual_edits import forge_frames, visible_change
 from iamsb_core.media.clip import SAMPLE_RATE_HZ
 
-_MIN_SPAN_SECONDS = 0.12
+_NUM_VISUAL_TRIES = 4
+_MIN_VISIBLE_CHANGE = 8.0
+"""grey levels, see `visible_change`: above what coding at CRF 23 leaves"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +56,68 @@ def forge_clip(plan: ClipPlan, recording: Recording, others: tuple[Recording, ..
     audio: list[ForgedSpan] = []
     visual: list[ForgedSpan] = []
     for span in audio_spans:
-        method = config.audio_methods[int(rng.integers(len(config.audio_methods)))]
-        waveform = forge_audio(
-            waveform,
-            first * SAMPLES_PER_FRAME,
+        waveform, done = _forge_audio_span(waveform, first, span, recording, others, config=config, rng=rng)
+        audio.append(done)
+    for span in visual_spans:
+        frames, done = _forge_visual_span(frames, first, span, recording, others, config=config, rng=rng)
+        visual.append(done)
+    return ForgedClip(frames, waveform, tuple(audio), tuple(visual))
+
+
+def _forge_audio_span(
+    waveform: NDArray[np.float32],
+    first_frame: int,
+    span: Span,
+    recording: Recording,
+    others: tuple[Recording, ...],
+    *,
+    config: ForgeConfig,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], ForgedSpan]:
+    method = config.audio_methods[int(rng.integers(len(config.audio_methods)))]
+    forged = forge_audio(
+        waveform,
+        first_frame * SAMPLES_PER_FRAME,
+        span,
+        method,
+        recording=recording,
+        others=others,
+        fade_samples=round(config.audio_fade_seconds * SAMPLE_RATE_HZ),
+        rng=rng,
+    )
+    return forged, ForgedSpan(span[0] / SAMPLE_RATE_HZ, span[1] / SAMPLE_RATE_HZ, method)
+
+
+def _forge_visual_span(
+    frames: NDArray[np.uint8],
+    first_frame: int,
+    span: Span,
+    recording: Recording,
+    others: tuple[Recording, ...],
+    *,
+    config: ForgeConfig,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], ForgedSpan]:
+    """A few methods are tried until one changes something to see: a still face looks the same a second later."""
+    best, best_method, best_change = frames, config.visual_methods[0], -1.0
+    for _ in range(_NUM_VISUAL_TRIES):
+        method = config.visual_methods[int(rng.integers(len(config.visual_methods)))]
+        forged = forge_frames(
+            frames,
+            first_frame,
             span,
             method,
-            recording=recording,
-            others=others,
-            fade_samples=round(config.audio_fade_seconds * SAMPLE_RATE_HZ),
-            rng=rng,
-        )
-        audio.append(ForgedSpan(span[0] / SAMPLE_RATE_HZ, span[1] / SAMPLE_RATE_HZ, method))
-    for span in visual_spans:
-        visual_method = config.visual_methods[int(rng.integers(len(config.visual_methods)))]
-        frames = forge_frames(
-            frames,
-            first,
-            span,
-            visual_method,
             recording=recording,
             others=others,
             fade_frames=config.visual_fade_frames,
             rng=rng,
         )
-        visual.append(ForgedSpan(span[0] / FRAME_RATE_HZ, span[1] / FRAME_RATE_HZ, visual_method))
-    return ForgedClip(frames, waveform, tuple(audio), tuple(visual))
+        change = visible_change(frames[slice(*span)], forged[slice(*span)])
+        if change > best_change:
+            best, best_method, best_change = forged, method, change
+        if change >= _MIN_VISIBLE_CHANGE:
+            break
+    return best, ForgedSpan(span[0] / FRAME_RATE_HZ, span[1] / FRAME_RATE_HZ, best_method)
 
 
 def _spans(

@@ -84,7 +84,7 @@ def _decode_waiting(
     waiting: queue.SimpleQueue[Source], folder: Path, config: ForgeConfig, tell: Callable[[], None]
 ) -> list[tuple[str, str]]:
     skipped: list[tuple[str, str]] = []
-    with MediaDecoder() as decoder:
+    with MediaDecoder(workdir=folder) as decoder:
         while True:
             try:
                 source = waiting.get_nowait()

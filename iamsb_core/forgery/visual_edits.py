@@ -43,6 +43,15 @@ def forge_frames(
     return forged
 
 
+def visible_change(genuine: Frames, forged: Frames) -> float:
+    """How much changed, in grey levels: the median over the frames of the most changed 16 x 16 block's mean change."""
+    blocks = (
+        cv2.resize(cv2.absdiff(before, after), None, fx=1 / 16, fy=1 / 16, interpolation=cv2.INTER_AREA)
+        for before, after in zip(genuine, forged, strict=True)
+    )
+    return float(np.median([block.mean(axis=2).max() for block in blocks]))
+
+
 def _time_shift(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
     """The frames of 0.24 to 1 s earlier or later: whole, or only the face of them."""
     length = where[1] - where[0]
