@@ -24,8 +24,17 @@ def average_precision(
 def true_positive_ranks(packed: Packed, found: Candidates, protocol: Protocol) -> Ranks:
     """Where the true positives stand: all that AP depends on."""
     matched = [true_positives(found, packed, protocol, threshold) for threshold in protocol.ap_tious]
-    ranks = global_ranks(packed.proposals[:, 2], matched)
+    ranks = global_ranks(ranking_scores(packed, protocol), matched)
     return {threshold_key(t): np.sort(rank) for t, rank in zip(protocol.ap_tious, ranks, strict=True)}
+
+
+def ranking_scores(packed: Packed, protocol: Protocol) -> NDArray[np.float32]:
+    """(P,): by what proposals are ranked; those in genuine clips come last where the protocol does not count them."""
+    scores = packed.proposals[:, 2]
+    if not protocol.forged_only:
+        return scores
+    forged = np.diff(packed.truth_offsets) > 0
+    return np.where(forged[packed.clip_of_proposal()], scores, np.float32(-np.inf))
 
 
 def areas(ranks: Ranks, num_truths: int, area: Area) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Manifest, Modality
-from iamsb_core.metrics.average_precision import true_positive_ranks
+from iamsb_core.metrics.average_precision import ranking_scores, true_positive_ranks
 from iamsb_core.metrics.average_recall import hit_positions, list_limits
 from iamsb_core.metrics.clip_lists import EVERYTHING, clip_lists
 from iamsb_core.metrics.labels import Labels
@@ -144,10 +144,9 @@ class _Sample:
             raise ValueError("a bootstrap needs clips to draw from; the labels hold none")
         lists = clip_lists(labels.clips, predictions, modality, EVERYTHING)
         packed = pack(lists.truths, lists.proposals)
-        packed = packed.without_proposals_of_genuine_clips() if rules.forged_only else packed
         found = candidates(packed, rules)
         ranks = true_positive_ranks(packed, found, rules)
-        order = np.argsort(-packed.proposals[:, 2], kind="stable")
+        order = np.argsort(-ranking_scores(packed, rules), kind="stable")
         clip = packed.clip_of_truth()
         hits = hit_positions(packed, found, rules)
         recalled = [

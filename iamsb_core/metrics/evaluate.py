@@ -127,11 +127,10 @@ def _localisation(packed: Packed, rules: Protocol, *, segments: bool) -> tuple[V
     if not segments:
         nothing: Values = {threshold_key(threshold): None for threshold in rules.ap_tious}
         return nothing, nothing, {str(count): None for count in rules.ar_counts}
-    counted = packed.without_proposals_of_genuine_clips() if rules.forged_only else packed
-    found = candidates(counted, rules)
-    ranks = true_positive_ranks(counted, found, rules)
-    official, full = (areas(ranks, counted.num_truths, area) for area in (rules.area, "full"))
-    return official, full, average_recall(counted, found, rules)
+    found = candidates(packed, rules)
+    ranks = true_positive_ranks(packed, found, rules)
+    official, full = areas(ranks, packed.num_truths, rules.area), areas(ranks, packed.num_truths, "full")
+    return official, full, average_recall(packed, found, rules)
 
 
 def _cells(scored: ClipLists) -> Iterator[tuple[float, NDArray[np.floating], NDArray[np.floating]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,24 @@ def read_plain_rows(data: bytes) -> PlainRows | None:
             return None
         counts.append(num_rows)
     numbers = b" ".join([value.translate(_TO_SPACES) for _, value in entries])
-    rows = np.fromstring(numbers, dtype=np.float32, sep=" ") if sum(counts) else np.empty(0, dtype=np.float32)
-    if rows.size != 3 * sum(counts):
+    rows = _parsed(numbers)
+    if rows is None or rows.size != 3 * sum(counts):
         return None
     names = [json.loads(b'"' + name + b'"') for name, _ in entries]
     return names, counts, rows.reshape(-1, 3)
+
+
+def _parsed(numbers: bytes) -> NDArray[np.float32] | None:
+    """Numbers with spaces between them; None where one of them is not a number."""
+    if not numbers.strip():
+        return np.empty(0, dtype=np.float32)
+    with warnings.catch_warnings():
+        # NumPy before 2.4 warns where later ones raise
+        warnings.simplefilter("error", DeprecationWarning)
+        try:
+            return np.fromstring(numbers, dtype=np.float32, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return None
 
 
 def _count_rows(skeleton: bytes, end: bytes) -> int | None:

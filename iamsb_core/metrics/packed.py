@@ -45,13 +45,6 @@ class Packed:
         """(P,)"""
         return np.repeat(np.arange(self.num_clips), np.diff(self.proposal_offsets))
 
-    def without_proposals_of_genuine_clips(self) -> Packed:
-        """For protocols that look at forged clips only."""
-        keep = np.diff(self.truth_offsets) > 0
-        counts = np.where(keep, np.diff(self.proposal_offsets), 0)
-        proposals = self.proposals[keep[self.clip_of_proposal()]]
-        return Packed(proposals, _offsets(counts), self.truths, self.truth_offsets, self.warnings)
-
 
 def pack(truths: Sequence[NDArray[np.floating]], proposals: Sequence[NDArray[np.floating]]) -> Packed:
     """One (K, 2) and one (N, 3) array a clip, in the same order. What is wrong with a list is mended and told.

@@ -1,0 +1,293 @@
+"""Label and prediction files: every format, and every fault of one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iamsb_core.metrics.fast_json import read_plain_rows
+from iamsb_core.metrics.files import read_labels, read_predictions, score
+
+LAVDF_ENTRY = {
+    "file": "test/000001.mp4",
+    "n_fakes": 1,
+    "fake_periods": [[1.0, 2.0]],
+    "duration": 8.0,
+    "original": None,
+    "modify_video": False,
+    "modify_audio": True,
+    "split": "test",
+    "video_frames": 200,
+    "audio_channels": 1,
+    "audio_frames": 128000,
+}
+
+
+def save(path: Path, document: Any) -> Path:
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+# --- labels ---
+
+
+def test_lavdf_labels(tmp_path):
+    real = LAVDF_ENTRY | {"file": "dev/2.mp4", "split": "dev", "fake_periods": [], "modify_audio": False}
+    labels = read_labels(save(tmp_path / "metadata.json", [LAVDF_ENTRY, real]))
+    forged, genuine = labels.clips
+    assert (forged.video_id, forged.split, forged.duration_seconds) == ("test/000001.mp4", "test", 8.0)
+    np.testing.assert_array_equal(forged.fused, [[1.0, 2.0]])
+    np.testing.assert_array_equal(forged.audio, [[1.0, 2.0]])
+    assert len(forged.visual) == 0
+    assert not genuine.is_forged
+    assert labels.has_streams
+    assert [clip.video_id for clip in read_labels(tmp_path).clips] == ["test/000001.mp4", "dev/2.mp4"]
+
+
+def test_av_deepfake1m_labels_with_the_known_fault(tmp_path):
+    entry = {
+        "file": "id/yt/1/real_video_fake_audio.mp4",
+        "split": "val",
+        "modify_type": "audio_modified",
+        "audio_model": "vits",
+        "fake_segments": [[3.0, 3.2], [1.0, 1.5]],
+        "audio_fake_segments": [[3.0, 3.2], [1.0, 1.5]],
+        "visual_fake_segments": [[3.0, 3.2]],
+        "video_frames": 250,
+    }
+    labels = read_labels(save(tmp_path / "val_metadata.json", [entry]))
+    clip = labels.clips[0]
+    np.testing.assert_array_equal(clip.fused, [[3.0, 3.2], [1.0, 1.5]])  # in the order of the file
+    assert len(clip.visual) == 0
+    assert (clip.split, clip.duration_seconds, clip.generator) == ("dev", 10.0, "vits")
+    assert "1 clips list segments of a stream that was not modified" in labels.warnings[0]
+
+
+def test_ddl_labels_have_the_union_of_both_streams(tmp_path):
+    entry = {
+        "file": "fake_audio_fake_visual/x.mp4",
+        "audio_fake_segments": [[1.0, 2.0]],
+        "visual_fake_segments": [[1.5, 3.0], [5.0, 6.0]],
+    }
+    clip = read_labels(save(tmp_path / "val.json", [entry])).clips[0]
+    np.testing.assert_array_equal(clip.fused, [[1.0, 3.0], [5.0, 6.0]])
+
+
+def test_tvil_labels_do_not_tell_streams_apart(tmp_path):
+    entry = {"file": "0a1b2c3d4e.mp4", "split": "valid", "duration": 4.0, "fake_periods": [[1.0, 2.0]], "n_fakes": 1}
+    labels = read_labels(save(tmp_path / "metadata.json", {"0a1b2c3d4e": entry}))
+    assert not labels.has_streams
+    with pytest.raises(ValueError, match="do not say which stream"):
+        labels.clips[0].of(__import__("iamsb_core.manifest", fromlist=["Modality"]).Modality.AUDIO)
+
+
+def test_manifest_labels(tmp_path):
+    file = save(tmp_path / "manifest.csv", "path,start,end,modality,duration\na.mp4,1,2,audio,5\nb.mp4,,,,5\n")
+    for path in (file, tmp_path):
+        labels = read_labels(path)
+        assert [clip.is_forged for clip in labels.clips] == [True, False]
+        assert labels.has_streams
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("[", "not valid JSON"),
+        ([], "must be a list with one object"),
+        ([1], r"\[0\] must be an object"),
+        ([{"fake_periods": []}], "no 'file'"),
+        ([{"file": "a.mp4"}], "unlabelled test files"),
+        ([{"file": "a.mp4", "fake_periods": [[1]]}], r"must be a list of \[start, end\]"),
+        ([{"file": "a.mp4", "fake_periods": [[1, None]]}], r"must be a list of \[start, end\]"),
+        ([{"file": "a.mp4", "fake_periods": []}] * 2, "lists 'a.mp4' twice"),
+    ],
+)
+def test_bad_labels_are_refused(tmp_path, document, message):
+    with pytest.raises(ValueError, match=message):
+        read_labels(save(tmp_path / "labels.json", document))
+
+
+def test_labels_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="there are no labels at"):
+        read_labels(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="holds none of metadata.min.json"):
+        read_labels(tmp_path)
+
+
+# --- predictions ---
+
+
+def test_plain_predictions_in_seconds_and_in_frames(tmp_path):
+    path = save(tmp_path / "p.json", {"a.mp4": [[0.9, 25, 50], [0.5, 0, 12.5]], "b.mp4": [], "c.mp4": [[]]})
+    found = read_predictions(path)
+    np.testing.assert_array_equal(found.clips["a.mp4"].fused, np.float32([[25, 50, 0.9], [0, 12.5, 0.5]]))
+    assert found.clips["a.mp4"].clip_score == pytest.approx(0.9)
+    assert [len(found.clips[name].fused) for name in ("b.mp4", "c.mp4")] == [0, 0]
+    assert not found.contents.streams
+    assert not found.contents.clip_scores
+    np.testing.assert_array_equal(read_predictions(path, file_hz=25).clips["a.mp4"].fused[0, :2], [1, 2])
+
+
+def test_predictions_out_of_order_with_nan_null_and_doubles_are_mended_and_told(tmp_path):
+    text = '{"a": [[0.1, 0, 1], [0.9, 2, 3]], "b": [[NaN, 0, 1], [null, 1, 2], [0.5, 1, 2]], "c": [[0.5, 3, 2]]}'
+    found = read_predictions(save(tmp_path / "p.json", text))
+    np.testing.assert_array_equal(found.clips["a"].fused[:, 2], np.float32([0.9, 0.1]))
+    assert len(found.clips["b"].fused) == 1
+    told = " ".join(found.warnings)
+    assert "2 proposals hold NaN" in told
+    assert "lists of 1 clips were not by falling score" in told
+    assert "1 proposals end before they start" in told
+    doubled = read_predictions(save(tmp_path / "d.json", '{"a": [[0.1, 0, 1]], "a": [[0.2, 0, 1]]}'))
+    assert doubled.clips["a"].clip_score == pytest.approx(0.2)
+    assert "listed twice" in doubled.warnings[0]
+
+
+def own(**clips: dict[str, Any]) -> dict[str, Any]:
+    return {"format": "iamsb-predictions-v1", "model": "m", "predictions": clips}
+
+
+def test_our_own_predictions(tmp_path):
+    entry = {
+        "duration_seconds": 8.0,
+        "clip_score": 0.7,
+        "audio": [[0.9, 1, 2]],
+        "visual": [],
+        "fused": [[0.9, 1, 2]],
+        "evidence": {"budget": 3},
+    }
+    document = own(a=entry)
+    path = tmp_path / "p.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(document).encode()))
+    found = read_predictions(path, file_hz=25)  # ours are in seconds under every protocol
+    np.testing.assert_array_equal(found.clips["a"].audio, np.float32([[1, 2, 0.9]]))
+    assert len(found.clips["a"].visual) == 0
+    assert (found.clips["a"].clip_score, found.clips["a"].duration_seconds) == (0.7, 8.0)
+    assert found.clips["a"].evidence == {"budget": 3}
+    assert found.contents.streams
+
+
+def test_detection_lines(tmp_path):
+    found = read_predictions(save(tmp_path / "p.txt", "a.mp4;0.9\n\nb c.mp4;nan\na.mp4;0.8\n"))
+    assert found.clips["a.mp4"].clip_score == 0.8
+    assert math.isnan(found.clips["b c.mp4"].clip_score)
+    assert len(found.warnings) == 2
+    assert not found.contents.segments
+    assert read_predictions(save(tmp_path / "d.txt", "000001.mp4,0.9931")).clips["000001.mp4"].clip_score == 0.9931
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": [[0.9, 1, 2]', "not valid JSON"),
+        ("[[0.9, 1, 2]]", "must be an object"),
+        ('{"a": [[0.9, 1]]}', r"'a' must be a list of \[score, start, end\]"),
+        ('{"a": [[0.9, 1], [1, 2, 3, 4]]}', r"'a' must be a list of \[score, start, end\]"),
+        ('{"a": [0.9, 1, 2]}', r"'a' must be a list of \[score, start, end\]"),
+        ('{"a": "x"}', r"'a' must be a list of \[score, start, end\]"),
+        ('{"format": "other"}', "is of format 'other'"),
+        ('{"format": "iamsb-predictions-v1"}', "no object 'predictions'"),
+        ('{"format": "iamsb-predictions-v1", "predictions": {"a": 1}}', "must be an object"),
+        (json.dumps(own(a={"audio": [], "visual": [], "fused": [], "clip_score": 1})), "'duration_seconds' must be"),
+        (json.dumps(own(a={"audio": [], "visual": []})), "'fused' must be a list"),
+        ("a.mp4;high\n", ":1 must be a file name"),
+        ("0.9\n", ":1 must be a file name"),
+    ],
+)
+def test_bad_predictions_are_refused(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_predictions(save(tmp_path / "p", text))
+
+
+def test_predictions_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot read predictions"):
+        read_predictions(tmp_path / "none.json")
+
+
+NUMBERS = st.floats(-1e6, 1e6, width=32) | st.integers(-1000, 1000)
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=8)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.dictionaries(NAMES, st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=4), min_size=1), st.booleans())
+def test_the_quick_reader_equals_the_real_parser(document, spaced):
+    text = json.dumps(document, indent=2 if spaced else None, separators=None if spaced else (",", ":"))
+    found = read_plain_rows(text.encode())
+    if found is None:
+        assert any("\\" in json.dumps(name) for name in document)  # an escaped quote is left to the real parser
+        return
+    names, counts, rows = found
+    assert names == list(document)
+    assert counts == [len(value) for value in document.values()]
+    expected = np.array([row for value in document.values() for row in value], dtype=np.float32).reshape(-1, 3)
+    np.testing.assert_array_equal(rows, expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"a": 1}',
+        '{"a": [1, 2, 3]}',
+        '{"a": [[1, 2, 3]] "b": [[1, 2, 3]]}',
+        '{"a": [[1, 2, 3]],}',
+        '{"a": [[1, 2, 3],]}',
+        '{"a": [[1, 2, 3] [4, 5, 6]]}',
+        '{"a": [[1, , 3]]}',
+        '{"a": [[1, 2, 3 4]]}',
+        '{"a": [[1, 2, NaN]]}',
+        '{"a": [[1, 2, null]]}',
+        '{"a": [[1, 2], [1, 2, 3, 4]]}',
+        '{"a": [[1, 2, 3]]}}',
+        '{"a": {"b": [[1, 2, 3]]}}',
+        'x{"a": [[1, 2, 3]]}',
+        '{"a": [[1, 2, 3]]',
+        '{"a": [[1-2, 2, 3]]}',
+    ],
+)
+def test_the_quick_reader_leaves_anything_unusual_to_the_real_one(text):
+    assert read_plain_rows(text.encode()) is None
+
+
+# --- both ---
+
+
+def test_score_of_two_files(tmp_path):
+    dev = LAVDF_ENTRY | {"file": "dev/2.mp4", "split": "dev"}
+    labels = save(tmp_path / "metadata.json", [LAVDF_ENTRY, dev])
+    predictions = save(tmp_path / "p.json", {"test/000001.mp4": [[0.9, 50, 60], [0.8, 25, 50]]})
+    report = score(labels, predictions, "lavdf")
+    assert report.counts.clips == 1
+    assert report.ap["0.5"] == pytest.approx(0.5)
+    assert report.auc is None
+    assert report.streams == {}
+    assert any("no clip of split dev is predicted" in warning for warning in report.warnings)
+    with pytest.raises(ValueError, match="none of the 1 clips has a prediction"):
+        score(labels, predictions, "lavdf", split="dev")
+    with pytest.raises(ValueError, match="no clip of split 'train'; its splits are dev, test"):
+        score(labels, predictions, "lavdf", split="train")
+
+
+def test_score_with_clip_scores_beside(tmp_path):
+    entries = [
+        {"file": "a.mp4", "fake_segments": [[1, 2]]},
+        {"file": "b.mp4", "fake_segments": []},
+        {"file": "c.mp4", "fake_segments": []},
+    ]
+    labels = save(tmp_path / "labels.json", entries)
+    predictions = save(tmp_path / "p.json", {name: [[0.5, 1, 2]] for name in ("a.mp4", "b.mp4", "c.mp4")})
+    lines = save(tmp_path / "p.txt", "a.mp4,0.9\nb.mp4,0.2\n")
+    report = score(labels, predictions, "ddl-av", detection_path=lines)
+    assert (report.ap["0.95"], report.auc, report.score, report.final) == (1.0, 1.0, 1.0, 1.0)
+    assert any("1 clips with segments have no clip score" in warning for warning in report.warnings)
+    assert score(labels, lines, "ddl-av").auc == 1.0
+    with pytest.raises(ValueError, match="holds no clip scores"):
+        score(labels, predictions, "ddl-av", detection_path=predictions)
