@@ -40,6 +40,11 @@ BadShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fail when more 
 Model = Annotated[str, typer.Option(help="URI that `train` printed, a model folder, or the champion.")]
 
 CHAMPION = "models:/iamsb@champion"
+WITHOUT_FLOWS = frozenset(
+    {"datasets.check", "features.export", "features.verify", "features.repair", "models.score"}
+    | {"machine.down", "machine.doctor"}
+)
+"""These read and report; nothing of theirs is recorded, so they start no server."""
 
 
 def _carry_out(command: str, as_json: bool, debug: bool, **options: Any) -> NoReturn:
@@ -48,7 +53,7 @@ def _carry_out(command: str, as_json: bool, debug: bool, **options: Any) -> NoRe
     def action(terminal: Terminal) -> Any:
         from flows.environment import prepare  # noqa: PLC0415 - `iamsb --help` needs none of this
 
-        orchestrator = prepare(debug=debug)
+        orchestrator = prepare(for_flows=command not in WITHOUT_FLOWS, debug=debug)
         module, _, function = command.partition(".")
         commands = importlib.import_module(f"flows.commands.{module}")
         return getattr(commands, function)(terminal, orchestrator=orchestrator, **options)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 OWNER_VARIABLE = "IAMSB_OWNER"
 CONSOLE_VARIABLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 SERVICES_FILE = "services.json"
+ADDRESS_MARK = "# written by `iamsb up`, removed by `iamsb down`\n"
+"""The first line of a prefect.toml of ours, which tells the `prefect` command in a folder where the server is."""
 _SERVER_MODULE = "prefect.server.api.server:create_app"
 _PROBE_SECONDS = 2.0
 _CLOCK_TOLERANCE_SECONDS = 5.0
@@ -48,7 +50,7 @@ class Orchestrator:
     api_url: str | None
 
 
-def prepare(home: Home | None = None, *, debug: bool = False) -> Orchestrator:
+def prepare(home: Home | None = None, *, for_flows: bool = True, debug: bool = False) -> Orchestrator:
     """Set the environment for this process and its children, and say which Prefect server serves it.
 
     Without debug, Prefect keeps off the terminal (its tracebacks repeat our message), and still logs to its server.
@@ -56,14 +58,17 @@ def prepare(home: Home | None = None, *, debug: bool = False) -> Orchestrator:
     home = Home.current() if home is None else home
     os.environ[HOME_VARIABLE] = str(home.root)
     os.environ.setdefault("PREFECT_HOME", str(home.prefect))
+    if for_flows:  # Prefect makes the folder itself, but not those above it
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if not debug:
         os.environ.setdefault(CONSOLE_VARIABLE, "CRITICAL")
     chosen = _orchestrator(home)
-    # An empty address beats one in a profile or a forgotten prefect.toml, and means: no server.
-    os.environ["PREFECT_API_URL"] = chosen.api_url or ""
-    if chosen.mode == "in process":
+    if chosen.api_url is not None:
+        os.environ["PREFECT_API_URL"] = chosen.api_url
+    else:
+        os.environ.pop("PREFECT_API_URL", None)
         os.environ[OWNER_VARIABLE] = _identity(psutil.Process())
         _stop_orphans(Path(os.environ["PREFECT_HOME"]))
     return chosen
@@ -75,7 +80,17 @@ def _orchestrator(home: Home) -> Orchestrator:
     services = read_services(home)
     if "prefect" in services and answers(services["prefect"]["url"]):
         return Orchestrator("services", services["prefect"]["url"])
+    if (told := address_in(Path("prefect.toml"))) is not None:
+        if answers(told):
+            return Orchestrator("services", told)
+        Path("prefect.toml").unlink()  # of services that are gone: Prefect would wait for them
     return Orchestrator("in process", None)
+
+
+def address_in(path: Path) -> str | None:
+    """The server's address in a file that `iamsb up` wrote; None for any other file, or none."""
+    text = path.read_text() if path.is_file() else ""
+    return text.split('"')[1] if text.startswith(ADDRESS_MARK) and text.count('"') == 2 else None
 
 
 def read_services(home: Home) -> dict[str, dict[str, str]]:

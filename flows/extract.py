@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
+from prefect.futures import wait
 
-from iamsb_core.manifest import VideoShard
+from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.manifest import SPLITS, Split, VideoShard
 from storage.home import Home
+from storage.refs import ManifestRef
 from tasks import progress
 from tasks.extraction import STAGE, is_complete
 from tasks.features import choose_encoders, extract_shard, list_bad, take_stock
@@ -25,6 +28,9 @@ class ExtractConfig:
 
     encoders: str = "handcrafted"
     """a pair by name, or AUDIO+VISUAL as `iamsb_core.encoders.load.encoder_specs` takes it"""
+    specs: tuple[EncoderSpec, EncoderSpec] | None = None
+    """audio and visual encoder as a model's card has them; used instead of `encoders`"""
+    splits: tuple[Split, ...] = SPLITS
     shard_size: int = 64
     """videos in a task at most; a small dataset is cut finer"""
     device: str = "auto"
@@ -36,6 +42,8 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         if self.shard_size < 1:
             raise ValueError(f"a shard needs at least 1 video, got shard_size {self.shard_size}")
+        if not self.splits:
+            raise ValueError(f"name at least one split of {', '.join(SPLITS)}")
         if not 0.0 <= self.max_bad_share <= 1.0:
             raise ValueError(f"max_bad_share is a share, 0 to 1, got {self.max_bad_share}")
 
@@ -47,8 +55,11 @@ class Extraction:
     dataset: str
     root: Path
     store: Path
-    audio_encoder: str
-    visual_encoder: str
+    manifest: ManifestRef
+    """of the chosen splits, with the digest of every media file"""
+    audio: EncoderSpec
+    visual: EncoderSpec
+    """resolved: their identities find the features"""
     num_videos: int
     num_shards: int
     num_cached_shards: int
@@ -66,8 +77,8 @@ class Extraction:
 def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractConfig()) -> Extraction:
     """Extract what the feature store lacks. Raises RuntimeError where more than the stated share is bad."""
     home = Home.current()
-    audio, visual = choose_encoders(config.encoders)
-    stock = take_stock(dataset, root, home)
+    audio, visual = choose_encoders(config.encoders if config.specs is None else config.specs)
+    stock = take_stock(dataset, root, home, config.splits)
     pattern = ShardJob(
         shard=VideoShard(root, ()),
         audio=audio,
@@ -79,15 +90,20 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
     jobs = list(shard_jobs(stock, config.shard_size, pattern))
     progress.begin(STAGE, sum(len(job.shard.videos) for job in jobs))
     futures = [extract_shard.with_options(refresh_cache=not is_complete(job)).submit(job) for job in jobs]
-    results = [future.result() for future in futures]
-    cached = [future.state.name == "Cached" for future in futures]
+    wait(futures)  # one shard that fails must not cost the others their work
+    results, cached = [], []
+    for job, future in zip(jobs, futures, strict=True):
+        results.append(future.result())
+        cached.append(future.state.name == "Cached")
+        progress.advance(STAGE, len(job.shard.videos) if cached[-1] else 0)
     bad = list_bad(stock, (audio, visual), home.features)
     done = Extraction(
         dataset=dataset,
         root=stock.manifest.root,
         store=home.features,
-        audio_encoder=audio.identity,
-        visual_encoder=visual.identity,
+        manifest=ManifestRef.of(stock.manifest),
+        audio=audio,
+        visual=visual,
         num_videos=len(stock.manifest.videos),
         num_shards=len(jobs),
         num_cached_shards=sum(cached),

@@ -19,7 +19,16 @@ from typing import Any
 
 import psutil
 
-from flows.environment import CONSOLE_VARIABLE, OWNER_VARIABLE, SERVICES_FILE, is_alive, process_identity, read_services
+from flows.environment import (
+    ADDRESS_MARK,
+    CONSOLE_VARIABLE,
+    OWNER_VARIABLE,
+    SERVICES_FILE,
+    address_in,
+    is_alive,
+    process_identity,
+    read_services,
+)
 from storage.home import Home
 
 log = logging.getLogger(__name__)
@@ -31,7 +40,6 @@ POOL = "cpu"
 STARTUP_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _NUM_PORTS_TRIED = 50
-_MARK = "# written by `iamsb up`, removed by `iamsb down`\n"
 
 
 @dataclass(frozen=True)
@@ -207,15 +215,15 @@ def _fetch(url: str, *, post: bool) -> Any:
 
 def _write_address(path: Path, url: str) -> str:
     """Tell the `prefect` command in this folder where the server is; a file of the user's own stays as it is."""
-    if path.exists() and not path.read_text().startswith(_MARK):
+    if path.exists() and address_in(path) is None:
         log.warning("%s is yours and stays; use `export PREFECT_API_URL=%s`", path, url)
         return ""
-    path.write_text(f'{_MARK}[api]\nurl = "{url}"\n')
+    path.write_text(f'{ADDRESS_MARK}[api]\nurl = "{url}"\n')
     return str(path)
 
 
 def _forget_address(path: str | None) -> None:
-    if path and Path(path).is_file() and Path(path).read_text().startswith(_MARK):
+    if path and address_in(Path(path)) is not None:
         Path(path).unlink()
 
 

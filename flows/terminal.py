@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
@@ -52,7 +53,7 @@ class Terminal:
                 return self._failed(str(error), WRONG_USAGE)
             except Exception as error:
                 if self.debug:
-                    self.messages.print_exception()
+                    traceback.print_exc()
                 return self._failed(message_of(error), FAILED)
             if self.json_wanted:
                 self._write(document)
@@ -144,7 +145,7 @@ def _log_to(console: Console, *, debug: bool) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.split(".")[0] in _OURS)
+    handler.addFilter(lambda record: debug or _is_wanted(record))
     root = logging.getLogger()
     handler.set_name(_HANDLER)
     for old in [old for old in root.handlers if old.get_name() == _HANDLER]:
@@ -152,6 +153,12 @@ def _log_to(console: Console, *, debug: bool) -> None:
     root.addHandler(handler)
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Ours, and warnings of others; but what Prefect says of a failure is our message over again, with a traceback."""
+    source = record.name.split(".")[0]
+    return source in _OURS or (record.levelno >= logging.WARNING and source != "prefect")
 
 
 def end_on_sigterm() -> None:

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from iamsb_core.media.isolation import MediaDecoder
-
 from iamsb_core.encoders.base import Encoder, EncoderSpec
 from iamsb_core.encoders.load import load_encoder
 from iamsb_core.manifest import STREAMS, Modality, VideoRecord
 from iamsb_core.media.clip import DecodedClip, DecodeError
+from iamsb_core.media.isolation import MediaDecoder
 from storage.clips import ClipEntry
 from storage.feature_store import FeatureStore
 from storage.pack_writer import PackWriter

@@ -12,7 +12,7 @@ from prefect.artifacts import create_table_artifact
 from iamsb_core.datasets.registry import read_dataset
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.encoders.load import encoder_specs, resolve_spec
-from iamsb_core.manifest import VideoRecord, stream_name
+from iamsb_core.manifest import SPLITS, Split, VideoRecord, stream_name
 from storage.feature_store import FeatureStore
 from storage.home import Home
 from storage.media_index import MediaIndex
@@ -24,9 +24,12 @@ _NUM_ROWS_SHOWN = 1000
 
 
 @task(retries=NUM_RETRIES, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=worth_retrying)
-def take_stock(dataset: str, root: Path, home: Home) -> Stock:
-    """Read a dataset's manifest and the digest of every media file in it."""
+def take_stock(dataset: str, root: Path, home: Home, splits: tuple[Split, ...] = SPLITS) -> Stock:
+    """Read a dataset's manifest and the digest of every media file in the splits."""
     manifest = read_dataset(dataset, root)
+    manifest = replace(manifest, videos=tuple(video for video in manifest.videos if video.split in splits))
+    if not manifest.videos:
+        raise ValueError(f"{dataset} at {root} has no video in the splits {', '.join(splits)}; choose another")
     found = MediaIndex(home.media_index).fingerprint(manifest.root, manifest.videos)
     paths = {video.video_id: video.path.as_posix() for video in found.videos}
     bad = (
@@ -37,9 +40,9 @@ def take_stock(dataset: str, root: Path, home: Home) -> Stock:
 
 
 @task(retries=NUM_RETRIES, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=worth_retrying)
-def choose_encoders(name: str) -> tuple[EncoderSpec, EncoderSpec]:
-    """The pair of that name (audio, visual), with the digests of their weights."""
-    audio, visual = map(resolve_spec, encoder_specs(name))
+def choose_encoders(chosen: str | tuple[EncoderSpec, EncoderSpec]) -> tuple[EncoderSpec, EncoderSpec]:
+    """The pair (audio, visual) by name or as given, with the digests of their weights."""
+    audio, visual = map(resolve_spec, encoder_specs(chosen) if isinstance(chosen, str) else chosen)
     return audio, visual
 
 

@@ -32,7 +32,12 @@ PREDICT_TIMEOUT_SECONDS = 2 * 24 * 3600
 
 log = logging.getLogger(__name__)
 
-_USERS_FAULTS = (ValueError, TypeError, FileNotFoundError, NotADirectoryError, PermissionError, CancelledError)
+_LASTING = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AssertionError),
+    *(AttributeError, NameError, ImportError),
+    *(FileNotFoundError, NotADirectoryError, PermissionError, CancelledError),
+)
+"""A wrong value, file or line of code is as wrong the next time."""
 
 
 class Addressed(Protocol):
@@ -57,10 +62,10 @@ class ByContent(CachePolicy):
 
 
 def worth_retrying(task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """A lost disk or server may come back; a wrong value stays wrong."""
+    """Whether the failure may pass: a lost disk or server may come back, memory may be free again."""
     try:
         state.result()
-    except _USERS_FAULTS:
+    except _LASTING:
         return False
     except Exception as error:
         log.warning("%s failed and is tried again while it may: %s: %s", task.name, type(error).__name__, error)

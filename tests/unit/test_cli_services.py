@@ -43,10 +43,10 @@ def write_services(home: Path, port: int) -> None:
 
 
 def test_without_anything_flows_run_in_process(tmp_path: Path):
-    assert prepare(Home(tmp_path / "home")) == Orchestrator("in process", None)
+    assert prepare(Home(tmp_path / "home"), for_flows=False) == Orchestrator("in process", None)
     assert os.environ["IAMSB_HOME"] == str(tmp_path / "home")
     assert os.environ["PREFECT_HOME"] == str(tmp_path / "home" / "prefect")
-    assert os.environ["PREFECT_API_URL"] == ""
+    assert "PREFECT_API_URL" not in os.environ
     assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert not (tmp_path / "home").exists(), "preparing writes nothing"
 
@@ -61,9 +61,25 @@ def test_running_services_are_used_and_dead_ones_are_not(tmp_path: Path, listene
     port = listener.getsockname()[1]
     write_services(tmp_path, port)
     assert prepare(Home(tmp_path)) == Orchestrator("services", f"http://127.0.0.1:{port}/api")
-    del os.environ["PREFECT_API_URL"]
+    os.environ.pop("PREFECT_API_URL")
     listener.close()
     assert prepare(Home(tmp_path)).mode == "in process"
+
+
+def test_an_address_file_is_ours_or_the_users(tmp_path: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    toml = tmp_path / "prefect.toml"
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+    ours = f'{environment.ADDRESS_MARK}[api]\nurl = "{url}"\n'
+    toml.write_text(ours)
+    assert prepare(Home(tmp_path / "other")) == Orchestrator("services", url)
+    os.environ.pop("PREFECT_API_URL")
+    listener.close()
+    assert prepare(Home(tmp_path / "other")).mode == "in process"
+    assert not toml.exists(), "the server is gone, so its address must not mislead Prefect"
+    toml.write_text('[api]\nurl = "http://mine/api"\n')
+    prepare(Home(tmp_path / "other"))
+    assert toml.exists()
 
 
 def test_damaged_state_is_told_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -121,7 +137,7 @@ def test_down_stops_whole_trees_and_forgets_them(tmp_path: Path):
         time.sleep(0.05)
     grandchild = psutil.Process(parent.pid).children()[0]
     toml = tmp_path / "prefect.toml"
-    toml.write_text("# written by `iamsb up`, removed by `iamsb down`\n")
+    toml.write_text('# written by `iamsb up`, removed by `iamsb down`\n[api]\nurl = "http://127.0.0.1:1/api"\n')
     service = {"url": "http://127.0.0.1:1", "identity": process_identity(parent.pid), "prefect_toml": str(toml)}
     (tmp_path / "services.json").write_text(json.dumps({"prefect": service}))
     assert Services(Home(tmp_path)).down() == ["prefect"]
@@ -136,5 +152,5 @@ def test_down_stops_whole_trees_and_forgets_them(tmp_path: Path):
 def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="prefect ended at once with code 1"):
-        Services(Home(tmp_path)).up(Ports(), list)
+        Services(Home(tmp_path)).up(Ports())
     assert not (tmp_path / "services.json").exists()

@@ -1,0 +1,230 @@
+"""Inside one training task: the data, the run in MLflow, the loop, the model that is kept; resumable at any step."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import iamsb_core
+from iamsb_core.configuration import parse
+from iamsb_core.data.dataset import ClipDataset
+from iamsb_core.data.memory import CachedFeatures
+from iamsb_core.data.source import FeatureSource
+from iamsb_core.digest import digest, file_sha256, plain
+from iamsb_core.encoders.base import EncoderSpec, Streams
+from iamsb_core.manifest import Manifest, Split
+from iamsb_core.report.build import software_versions
+from iamsb_core.systems.base import System, create_system, system_type
+from iamsb_core.systems.iamsb import system as _iamsb  # noqa: F401 - registers the system
+from iamsb_core.training.config import TrainConfig
+from iamsb_core.training.loop import SELECTION, EpochReport, StepReport, Trainer
+from iamsb_core.training.model_folder import ModelCard, model_sha256, read_card, save_model
+from iamsb_core.training.seeding import seeded
+from iamsb_core.training.validation import validate
+from storage.feature_source import StoredFeatures
+from storage.feature_store import FeatureStore
+from storage.home import Home
+from storage.refs import ManifestRef, ModelRef
+from storage.registry import log_model, register_model
+from storage.staging import exclusive, write_atomically
+from storage.tracking import TrackedRun, start_run
+from tasks import progress
+from tasks.policy import gpu_slot
+
+log = logging.getLogger(__name__)
+
+STAGE = "train"
+MODEL_FOLDER = "model"
+OUTCOME_FILE = "outcome.json"
+_LOG_EVERY_STEPS = 10
+_INITIALISATION = 7_919
+"""beside the seed, so that initial weights are drawn apart from everything a step draws"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """One training: its digest names everything that the result depends on."""
+
+    dataset: str
+    root: Path
+    manifest: ManifestRef
+    audio: EncoderSpec
+    visual: EncoderSpec
+    system: str
+    system_config: dict[str, Any]
+    training: TrainConfig
+    device: str
+    home: Home
+
+    @property
+    def digest(self) -> str:
+        parts = [self.manifest.sha256, self.audio.identity, self.visual.identity, self.system, self.system_config]
+        return digest([*parts, plain(self.training), self.device.split(":")[0], code_digest()])
+
+    @property
+    def folder(self) -> Path:
+        """Where checkpoints and the model lie while the run goes on, and the outcome after it."""
+        return self.home.runs / self.digest[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """What a training leaves."""
+
+    run_id: str
+    model: ModelRef
+    folder: Path
+    epochs: int
+    metrics: dict[str, float]
+    """of the kept weights on the dev split"""
+    reused: bool = False
+    """whether the same training had been done before"""
+
+
+def code_digest() -> str:
+    """Identity of the science: a resumed run must not go on with other code."""
+    root = Path(iamsb_core.__file__).parent
+    return digest({str(path.relative_to(root)): file_sha256(path) for path in sorted(root.rglob("*.py"))})
+
+
+def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
+    """Train to the end from wherever an earlier run of the same job stopped, and register the model."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(job.folder / "lock"):
+        if (done := _outcome(job)) is not None:
+            log.info("trained before with the same data, code and settings: run %s", done.run_id)
+            return done
+        source = StoredFeatures(FeatureStore(job.home.features), job.audio, job.visual)
+        with _run(job) as run, gpu_slot(job.device):
+            _describe(run, job, manifest)
+            _train(run, job, CachedFeatures(source), _split(source, manifest, "train"), _split(source, manifest, "dev"))
+            model = register_model(job.home, log_model(run, job.folder / MODEL_FOLDER))
+        return _finish(job, run.run_id, model)
+
+
+def _finish(job: TrainJob, run_id: str, model: ModelRef) -> TrainedModel:
+    metrics = read_card(job.folder / MODEL_FOLDER).metrics
+    done = TrainedModel(
+        run_id=run_id, model=model, folder=job.folder, epochs=job.training.epochs, metrics=metrics, reused=False
+    )
+    write_atomically(job.folder / OUTCOME_FILE, json.dumps(plain(done), indent=2).encode())
+    return done
+
+
+def _outcome(job: TrainJob) -> TrainedModel | None:
+    """What the same job left before, if its model is still there and whole."""
+    path = job.folder / OUTCOME_FILE
+    if not path.is_file():
+        return None
+    done = parse(TrainedModel, json.loads(path.read_text()) | {"reused": True}, where=str(path))
+    try:
+        return done if model_sha256(job.folder / MODEL_FOLDER) == done.model.sha256 else None
+    except (ValueError, OSError):
+        return None
+
+
+def _run(job: TrainJob) -> TrackedRun:
+    """The job's run in MLflow: taken up again where an earlier one was stopped."""
+    path = job.folder / "run.json"
+    known = json.loads(path.read_text())["run_id"] if path.is_file() else None
+    name = f"{job.system}-{job.dataset}"
+    run = start_run(job.home, name, run_id=known, tags={"kind": "train"}, system_metrics=True)
+    write_atomically(path, json.dumps({"run_id": run.run_id}).encode())
+    return run
+
+
+def _describe(run: TrackedRun, job: TrainJob, manifest: Manifest) -> None:
+    """Everything that the run's numbers rest on."""
+    config = {"system": job.system, "system_config": job.system_config, "training": plain(job.training)}
+    run.log_config({**config, "seed": job.training.seed, "device": job.device})
+    run.set_tags({"iamsb.job": job.digest, "iamsb.code": code_digest(), "iamsb.system": job.system})
+    source = {"root": job.root, "dataset": job.dataset}
+    for split, context in (("train", "training"), ("dev", "validation")):
+        videos = manifest.split(split).videos
+        profile = {"num_videos": len(videos), "num_forged": sum(video.is_forged for video in videos)}
+        run.log_dataset(f"{job.dataset}-{split}", job.manifest.sha256, context=context, source=source, profile=profile)
+    encoders = {"audio": plain(job.audio), "visual": plain(job.visual)}
+    features = digest([job.manifest.sha256, job.audio.identity, job.visual.identity])
+    run.log_dataset(f"{job.dataset}-features", features, context="features", source=encoders)
+
+
+def _split(source: StoredFeatures, manifest: Manifest, split: Split) -> Manifest:
+    """The videos of a split that have features. Raises ValueError where training has none."""
+    chosen = manifest.split(split)
+    bad = source.unusable(chosen.videos)
+    found = replace(chosen, videos=tuple(video for video in chosen.videos if video.video_id not in bad))
+    if bad:
+        log.warning("%d of %d %s videos are left out, such as %s", len(bad), len(chosen.videos), split, next(iter(bad)))
+    if split == "train" and not found.videos:
+        raise ValueError(
+            f"{manifest.name} has no usable video in its train split ({len(chosen.videos)} listed, {len(bad)} bad); "
+            "give a dataset with one"
+        )
+    return found
+
+
+def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifest, dev: Manifest) -> None:
+    dataset = ClipDataset(source, train.videos, window_seconds=job.training.window_seconds)
+    config: Any = parse(system_type(job.system).config_type, job.system_config, where=f"{job.system} configuration")
+    with seeded(job.training.seed, _INITIALISATION):
+        system = create_system(job.system, source.streams, config)
+    trainer = Trainer(
+        system,
+        dataset,
+        job.training,
+        job.folder / "checkpoints",
+        run_digest=job.digest,
+        validate=lambda trained: _validate(trained, job, source, dev),
+        keep=lambda weights, metrics: _keep(job, source.streams, weights, metrics),
+        device=job.device,
+    )
+    progress.begin(STAGE, trainer.num_steps)
+    for report in trainer.run():
+        _log(run, report, trainer.num_steps)
+
+
+def _validate(system: System[Any], job: TrainJob, source: FeatureSource, dev: Manifest) -> Mapping[str, float]:
+    """Without a dev split every epoch counts the same, and so the last one is kept."""
+    if not dev.videos:
+        return {SELECTION: 0.0}
+    return validate(system, source, dev, window_seconds=job.training.window_seconds, device=job.device)
+
+
+def _keep(job: TrainJob, streams: Streams, weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> None:
+    data = {"dataset": job.dataset, "manifest": job.manifest.sha256, "job": job.digest, "code": code_digest()}
+    card = ModelCard(
+        system=job.system,
+        system_config=plain(parse(system_type(job.system).config_type, job.system_config)),
+        streams=streams,
+        audio_encoder=job.audio,
+        visual_encoder=job.visual,
+        window_seconds=job.training.window_seconds,
+        training={"config": plain(job.training), **data},
+        metrics=dict(metrics),
+        versions={name: version or "" for name, version in software_versions().items()},
+    )
+    save_model(job.folder / MODEL_FOLDER, weights, card)
+
+
+def _log(run: TrackedRun, report: StepReport | EpochReport, num_steps: int) -> None:
+    if isinstance(report, StepReport):
+        text = f"epoch {report.epoch + 1}, loss {report.losses['total']:.3f}"
+        progress.report(STAGE, report.step, num_steps, text)
+        if report.step % _LOG_EVERY_STEPS == 0:
+            about = {"learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
+            timing = {"step_seconds": report.seconds, "waiting_seconds": report.waiting_seconds}
+            losses = {f"step_{name}": value for name, value in report.losses.items()}
+            run.log_metrics({**losses, **about, **timing}, report.step)
+        return
+    losses = {f"train_{name}": value for name, value in report.losses.items()}
+    metrics = {f"dev_{name}": value for name, value in report.metrics.items()}
+    run.log_metrics({**losses, **metrics, "epoch_seconds": report.seconds}, report.epoch)
+    run.flush()
+    if report.metrics:
+        log.info("epoch %d: dev selection %.3f", report.epoch + 1, report.metrics[SELECTION])
