@@ -13,12 +13,12 @@ class NeckConfig:
     """The temporal neck (ours): linear in the number of cells, full resolution kept."""
 
     num_blocks: int = 4
-    expansion: int = 4
+    expansion: int = 2
     """hidden width of a block's feed-forward part, as a multiple of the model's"""
     kernel_cells: int = 7
     window_cells: int = 16
     """block length of the windowed attention, even; a cell sees its own block and half of both neighbours"""
-    edge_dim: int = 32
+    edge_dim: int = 24
     """width of the features that are sampled around boundaries"""
     feature_masking: float = 0.1
     """share of feature dims zeroed per clip in training"""
@@ -49,7 +49,7 @@ class CoarseConfig:
     window_cells: float = 2.0
     window_share: float = 0.5
     """half-window around a boundary: window_cells and this share of the segment's length"""
-    hidden_multiple: int = 4
+    hidden_multiple: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ def auxiliary_location(trace: StepTrace, truth: Truth, config: LossConfig) -> Te
     """Segment loss, a scalar, of every query that starts a step near a truth (ours): more boundaries to learn from."""
     if config.auxiliary_tiou > 1.0:
         return trace.segments.sum() * 0.0
-    before = torch.cat([trace.initial.segments[None], trace.segments[:-1]]).detach()
+    before = torch.cat([trace.initial.segments[None], trace.segments])[:-1].detach()
     overlap = pairwise_tiou(before, truth.segments.expand(len(before), -1, -1, -1)) * truth.exists[:, None]
     best, index = overlap.max(dim=-1)
     near = (best >= config.auxiliary_tiou) & trace.queries & (trace.active & truth.present)[..., None]

@@ -16,7 +16,7 @@ from iamsb_core.systems.iamsb.noise import Noise
 
 @dataclass(frozen=True)
 class Selection:
-    """The queries of one stream that go on."""
+    """The queries of one stream that go on; at least one place is kept, existing or not."""
 
     index: Tensor
     """(B, M) into the stream's queries, by falling priority"""
@@ -27,7 +27,7 @@ class Selection:
 def select(priority: Tensor, num_queries: Sequence[int], noise: Noise) -> Selection:
     """The top N^m of each clip by priority (B, N), positive; with noise, Gumbel top-n: a weighted sample."""
     keys = priority.clamp_min(1e-12).log() + noise.gumbel(tuple(priority.shape), priority)
-    width = max(num_queries)
+    width = max(1, *num_queries)
     index = keys.topk(width, dim=1).indices
     counts = torch.tensor(list(num_queries), device=priority.device)
     return Selection(index, torch.arange(width, device=priority.device) < counts[:, None])

@@ -47,7 +47,7 @@ class Iamsb(System[IamsbOutputs]):
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> IamsbOutputs:
         """Randomness only in training, and only from the generator; none without one."""
         noise = Noise(generator if self.training else None)
-        seconds, pairs = batch.duration_seconds, list(zip(STREAMS, self._networks(), strict=True))
+        seconds, pairs = batch.duration_seconds, list(zip(STREAMS, self.stream_networks(), strict=True))
         read = [network.neck(batch.stream(modality), seconds, noise) for modality, network in pairs]
         coarse = [
             network.candidates(memory, dense, noise) for (memory, dense), (_, network) in zip(read, pairs, strict=True)
@@ -94,11 +94,12 @@ class Iamsb(System[IamsbOutputs]):
         for moment in moments:
             moment.finish()
 
-    def _networks(self) -> list[StreamNetwork]:
+    def stream_networks(self) -> list[StreamNetwork]:
+        """Audio's and visual's."""
         return [cast(StreamNetwork, network) for network in self.networks]
 
     def _standardisers(self) -> Iterator[tuple[Modality, bool, Standardise]]:
-        for modality, network in zip(STREAMS, self._networks(), strict=True):
+        for modality, network in zip(STREAMS, self.stream_networks(), strict=True):
             yield modality, False, network.neck.standardise
             if network.neck.fine_standardise is not None:
                 yield modality, True, network.neck.fine_standardise
