@@ -15,7 +15,7 @@ from iamsb_core.forgery.spectral import Signal, shift_formants, shift_pitch, str
 _CONTEXT = 2048
 """samples of genuine sound around a span that a transformation sees, so that its edges fit"""
 _NUM_PLACES = 12
-_MAX_GAIN = 8.0
+_MAX_GAIN = 4.0
 _PEAK = 0.98
 
 

@@ -55,7 +55,11 @@ def staged(out: Path, identity: str) -> Iterator[Path]:
         except OSError:
             raise ValueError(f"{out} is being forged by another process; wait for it to end") from None
         _take_up(folder, identity)
-        yield folder
+        try:
+            yield folder
+        except ValueError:  # what the user must change first; a crash or a kill leaves everything to be taken up
+            shutil.rmtree(folder)
+            raise
         (folder / _MARK).unlink()
         if out.is_dir():
             out.rmdir()
