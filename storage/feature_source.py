@@ -22,6 +22,7 @@ class StoredFeatures:
             raise ValueError(f"wanted an audio and a visual encoder in that order, got {audio.name} and {visual.name}")
         self.store = store
         self._specs = {Modality.AUDIO: audio, Modality.VISUAL: visual}
+        self._identities = {modality: spec.identity for modality, spec in self._specs.items()}
         self._streams: Streams | None = None
 
     @property
@@ -33,13 +34,13 @@ class StoredFeatures:
 
     def read(self, video: VideoRecord, modality: Modality, window: Segment | None = None) -> StoredTrack | None:
         """As the protocol says. Raises ValueError too, where the clip's extraction failed."""
-        return self.store.read(self._specs[modality].identity, _sha256(video), window)
+        return self.store.read(self._identities[modality], _sha256(video), window)
 
     def unusable(self, videos: Iterable[VideoRecord]) -> dict[str, str]:
         """Why each video that cannot be read, or has neither stream, cannot be used; by video_id, others left out."""
         videos = list(videos)
         known = [video.media_sha256 for video in videos if video.media_sha256 is not None]
-        tables = {modality: self.store.records(spec.identity, known) for modality, spec in self._specs.items()}
+        tables = {modality: self.store.records(identity, known) for modality, identity in self._identities.items()}
         reasons = {}
         for video in videos:
             problems = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 
+from iamsb_core.digest import digest
 from iamsb_core.training.model_folder import CARD_FILE, model_sha256
 from storage.home import Home
 from storage.keys import STAGING_FOLDER
@@ -65,13 +67,12 @@ def register_model(home: Home, ref: ModelRef, name: str = MODEL_NAME, aliases: t
     """Make the logged model a version in the registry; the ref of that version. Aliases then point to it."""
     client = connect(home)
     model_id = _logged_model_id(client, ref.uri, ref.run_id)
+    place = client.get_logged_model(model_id).artifact_location  # models:/<id> would be looked up globally by MLflow
     try:
         client.create_registered_model(name)
     except MlflowException:
         client.get_registered_model(name)  # there already; any other trouble is raised here
-    made = client.create_model_version(
-        name, f"models:/{model_id}", run_id=ref.run_id, model_id=model_id, tags={"sha256": ref.sha256}
-    )
+    made = client.create_model_version(name, place, run_id=ref.run_id, model_id=model_id, tags={"sha256": ref.sha256})
     for alias in aliases:
         client.set_registered_model_alias(name, alias, made.version)
     return ModelRef(
@@ -108,31 +109,45 @@ def resolve_model(home: Home, uri: str) -> tuple[Path, ModelRef]:
         return _model_folder(folder, uri, run_id="", number="")
     client = connect(home)
     try:
-        model_id, run_id, number = _find(client, uri)
-        location = client.get_logged_model(model_id).artifact_location
+        found = _find(client, uri)
     except MlflowException as error:
         raise _unknown(uri, f"{error.message} (asked {client.tracking_uri})") from error
-    return _model_folder(_fetched(home, client, model_id, location), uri, run_id, number)
+    return _model_folder(_fetched(home, client, found), uri, found.run_id, found.number)
 
 
-def _find(client: MlflowClient, uri: str) -> tuple[str, str, str]:
-    """(model id, run id, version in the registry or nothing) of a URI."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where MLflow keeps a model."""
+
+    location: str
+    key: str
+    """names the model among the copies that are kept here"""
+    run_id: str
+    number: str = ""
+    """its version in the registry, where the URI names one"""
+
+
+def _find(client: MlflowClient, uri: str) -> _Found:
     if runs := _RUNS_URI.fullmatch(uri):
-        return _logged_model_id(client, uri, runs["run_id"]), runs["run_id"], ""
+        return _logged(client, _logged_model_id(client, uri, runs["run_id"]))
     models = _MODELS_URI.fullmatch(uri)
     if models is None:
         raise _unknown(uri, "it has another form")
     name = models["name"]
     if models["alias"] is not None:
-        found = client.get_model_version_by_alias(name, models["alias"])
+        version_found = client.get_model_version_by_alias(name, models["alias"])
     elif models["version"] is not None:
-        found = client.get_model_version(name, models["version"])
+        version_found = client.get_model_version(name, models["version"])
     else:
-        logged = client.get_logged_model(name)
-        return logged.model_id, logged.source_run_id or "", ""
-    if not found.model_id:
-        raise _unknown(uri, "that version was not logged by this project")
-    return found.model_id, found.run_id or "", str(found.version)
+        return _logged(client, name)
+    number = str(version_found.version)
+    location = client.get_model_version_download_uri(name, number)
+    return _Found(location, f"{name}-{number}-{digest(location)[:12]}", version_found.run_id or "", number)
+
+
+def _logged(client: MlflowClient, model_id: str) -> _Found:
+    model = client.get_logged_model(model_id)
+    return _Found(model.artifact_location, model_id, model.source_run_id or "")
 
 
 def _logged_model_id(client: MlflowClient, uri: str, run_id: str) -> str:
@@ -143,17 +158,19 @@ def _logged_model_id(client: MlflowClient, uri: str, run_id: str) -> str:
     return str(max(logged, key=lambda output: output.step).model_id)
 
 
-def _fetched(home: Home, client: MlflowClient, model_id: str, location: str) -> Path:
+def _fetched(home: Home, client: MlflowClient, found: _Found) -> Path:
     """The MLflow model's folder: in place where it is on this machine, else a copy that is kept."""
-    folder = local_path(location)
+    folder = local_path(found.location)
     if folder is not None:
         return folder
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415
 
-    kept = home.work / "models" / model_id
+    kept = home.work / "models" / found.key
     if not kept.is_dir():
         with staging_folder(home.root / STAGING_FOLDER) as private:
-            fetched = download_artifacts(artifact_uri=location, dst_path=str(private), tracking_uri=client.tracking_uri)
+            fetched = download_artifacts(
+                artifact_uri=found.location, dst_path=str(private / _ARTIFACT), tracking_uri=client.tracking_uri
+            )
             move_into_place(Path(fetched), kept)
     return kept
 

@@ -23,6 +23,8 @@ from storage.ragged import RaggedLayout
 
 _CRC_BYTES = 4
 _INDEX_ENTRY_BYTES = 16
+_CHUNKS_PER_CALL = 256
+"""two buffers for each; the kernel takes 1024 at once"""
 
 
 class ShardFile:
@@ -34,32 +36,53 @@ class ShardFile:
         weakref.finalize(self, os.close, self._descriptor)
         self._positions = self._read_index()
 
-    def read_chunk(self, chunk: int) -> NDArray[Any]:
-        """(chunk_rows, dim) of one chunk. Raises DamagedFeaturesError."""
-        start, num_bytes = self._positions[chunk]
-        if num_bytes != self._layout.chunk_bytes + _CRC_BYTES:
-            raise self._damaged(f"chunk {chunk} is missing")
-        data = self._checked(os.pread(self._descriptor, int(num_bytes), int(start)), int(num_bytes), f"chunk {chunk}")
-        stored = np.dtype(self._layout.dtype).newbyteorder("<")
-        return data.view(stored).reshape(self._layout.chunk_rows, self._layout.dim)
+    def read_chunks(self, first: int, rows: NDArray[Any]) -> None:
+        """Fill rows, (num_chunks, chunk_rows, dim), with the chunks from `first` on. Raises DamagedFeaturesError."""
+        num_bytes = self._layout.chunk_bytes + _CRC_BYTES
+        positions = self._positions[first : first + len(rows)]
+        if np.any(positions[:, 1] != num_bytes):
+            raise self._damaged("a chunk is missing")
+        breaks = np.flatnonzero(np.diff(positions[:, 0]) != num_bytes) + 1
+        raw = rows.view(np.uint8).reshape(len(rows), -1)
+        for run in np.split(np.arange(len(rows)), breaks):  # a single one, in packs as zarr writes them
+            for part in range(run[0], run[-1] + 1, _CHUNKS_PER_CALL):
+                chunks = raw[part : min(part + _CHUNKS_PER_CALL, run[-1] + 1)]
+                self._read_run(chunks, int(positions[part, 0]), first + part)
+
+    def _read_run(self, chunks: NDArray[np.uint8], position: int, first: int) -> None:
+        """Chunks that follow one another in the file, straight into place, and the checksum behind each."""
+        stored = np.empty((len(chunks), _CRC_BYTES), np.uint8)
+        buffers = [part for pair in zip(chunks, stored, strict=True) for part in pair]
+        if _read_into(self._descriptor, buffers, position) != chunks.nbytes + stored.nbytes:
+            raise self._damaged(f"chunk {first} or one behind it is cut short")
+        chunks.flags.writeable = False  # the checksum takes nothing that may change meanwhile
+        for number, (chunk, checksum) in enumerate(zip(chunks, stored, strict=True), start=first):
+            if google_crc32c.value(chunk) != int.from_bytes(checksum.tobytes(), "little"):
+                raise self._damaged(f"chunk {number} does not match its checksum")
 
     def _read_index(self) -> NDArray[np.uint64]:
         num_bytes = self._layout.chunks_per_shard * _INDEX_ENTRY_BYTES + _CRC_BYTES
         start = max(0, os.fstat(self._descriptor).st_size - num_bytes)
-        data = self._checked(os.pread(self._descriptor, num_bytes, start), num_bytes, "the shard's index")
-        return data.view("<u8").reshape(-1, 2)
-
-    def _checked(self, data: bytes, num_bytes: int, what: str) -> NDArray[np.uint8]:
-        """The data without its checksum."""
+        data = os.pread(self._descriptor, num_bytes, start)
         if len(data) != num_bytes:
-            raise self._damaged(f"{what} is cut short")
-        content = np.frombuffer(data, np.uint8, num_bytes - _CRC_BYTES)
-        if google_crc32c.value(content) != int.from_bytes(data[-_CRC_BYTES:], "little"):
-            raise self._damaged(f"{what} does not match its checksum")
-        return content
+            raise self._damaged("the shard's index is cut short")
+        if google_crc32c.value(data[:-_CRC_BYTES]) != int.from_bytes(data[-_CRC_BYTES:], "little"):
+            raise self._damaged("the shard's index does not match its checksum")
+        return np.frombuffer(data[:-_CRC_BYTES], "<u8").reshape(-1, 2)
 
     def _damaged(self, problem: str) -> DamagedFeaturesError:
         return DamagedFeaturesError(str(self._path), problem)
+
+
+def _read_into(descriptor: int, buffers: list[NDArray[np.uint8]], position: int) -> int:
+    """Fill the buffers one after the other; returns the bytes read."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, buffers, position)  # type: ignore[arg-type]  # arrays are buffers
+    data = np.frombuffer(os.pread(descriptor, sum(buffer.nbytes for buffer in buffers), position), np.uint8)
+    if data.nbytes == sum(buffer.nbytes for buffer in buffers):  # macOS has no preadv
+        for buffer, part in zip(buffers, np.split(data, np.cumsum([b.nbytes for b in buffers])[:-1]), strict=True):
+            buffer[:] = part
+    return data.nbytes
 
 
 class OpenShards:
@@ -78,20 +101,26 @@ class OpenShards:
         if first >= last:
             return np.empty((0, layout.dim), layout.dtype)
         first_chunk, last_chunk = first // layout.chunk_rows, -(-last // layout.chunk_rows)
-        rows = np.empty(((last_chunk - first_chunk), layout.chunk_rows, layout.dim), layout.dtype)
-        for chunk in range(first_chunk, last_chunk):
+        rows = np.empty(
+            (last_chunk - first_chunk, layout.chunk_rows, layout.dim), np.dtype(layout.dtype).newbyteorder("<")
+        )
+        chunk = first_chunk
+        while chunk < last_chunk:
             shard, inner = divmod(chunk, layout.chunks_per_shard)
-            rows[chunk - first_chunk] = self._read_chunk(array / "c" / str(shard) / "0", layout, inner)
+            end = min(last_chunk, (shard + 1) * layout.chunks_per_shard)
+            path = array / "c" / str(shard) / "0"
+            self._read_chunks(path, layout, inner, rows[chunk - first_chunk : end - first_chunk])
+            chunk = end
         skipped = first_chunk * layout.chunk_rows
         return rows.reshape(-1, layout.dim)[first - skipped : last - skipped]
 
-    def _read_chunk(self, path: Path, layout: RaggedLayout, chunk: int) -> NDArray[Any]:
+    def _read_chunks(self, path: Path, layout: RaggedLayout, first: int, rows: NDArray[Any]) -> None:
         try:
-            return self._open(path, layout).read_chunk(chunk)
+            self._open(path, layout).read_chunks(first, rows)
         except DamagedFeaturesError:
             # the pack may have been repaired since this process opened the file: look at the file that is there now
             self.forget(path)
-            return self._open(path, layout).read_chunk(chunk)
+            self._open(path, layout).read_chunks(first, rows)
 
     def forget(self, path: Path) -> None:
         """Close a file, or every file below a folder."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from iamsb_core.training.model_folder import CARD_FILE, WEIGHTS_FILE, model_sha256
 from storage.git_commit import git_commit
 from storage.home import Home
-from storage.mlflow_setup import connect
+from storage.mlflow_setup import connect, mlflow_quiet
 from storage.refs import ModelRef
 from storage.registry import get_alias, log_model, register_model, resolve_model, set_alias
 from storage.tracking import flat, metric_name, start_run
@@ -120,7 +120,7 @@ def test_system_metrics_are_logged(home: Home, monkeypatch: pytest.MonkeyPatch) 
     assert "system/cpu_utilization_percentage" in names
 
 
-def test_a_model_is_found_by_every_uri(home: Home, model_folder: Path) -> None:
+def test_a_model_is_found_by_every_uri(home: Home, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with start_run(home, "trains") as run:
         logged = log_model(run, model_folder)
     assert get_alias(home, "nobody") is None
@@ -142,6 +142,12 @@ def test_a_model_is_found_by_every_uri(home: Home, model_folder: Path) -> None:
         folder, ref = resolve_model(home, uri)
         assert {path.name for path in folder.iterdir()} == {WEIGHTS_FILE, CARD_FILE}
         assert (ref.uri, ref.version, ref.sha256) == (uri, number, model_sha256(model_folder))
+    with mlflow_quiet():
+        from mlflow.pyfunc import get_model_dependencies  # noqa: PLC0415
+
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", home.tracking_uri())
+        for uri in (logged.uri, first.uri, "models:/iamsb@champion"):
+            assert "iamsb==" in Path(get_model_dependencies(uri)).read_text()
     artifacts = Path(run.client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
     names = {path.name for path in artifacts.rglob("*") if path.is_file()}
     assert "MLmodel" in names
