@@ -93,7 +93,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").touch()
     with pytest.raises(ValueError, match=r"no media file in .*only readme.txt"):
         read_generic(tmp_path)
-    with pytest.raises(ValueError, match="is not a .csv or .jsonl manifest"):
+    with pytest.raises(ValueError, match=r"is not a \.csv or \.jsonl manifest"):
         read_generic(tmp_path / "readme.txt")
     with pytest.raises(ValueError, match="does not exist"):
         read_generic(tmp_path / "gone")

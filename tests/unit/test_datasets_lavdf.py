@@ -141,7 +141,7 @@ def test_a_wrong_layout_is_told_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="looks like AV-Deepfake1M"):
         read_lavdf(tmp_path)
     dataset(tmp_path / "inside", [entry()])
-    with pytest.raises(ValueError, match="did you mean .*inside"):
+    with pytest.raises(ValueError, match=r"did you mean .*inside"):
         read_lavdf(tmp_path)
 
 
