@@ -101,7 +101,7 @@ def extract(
     shard_size: ShardSize = 64,
     workers: Workers = None,
     dask_address: Dask = None,
-    max_bad_share: BadShare = 1.0,
+    max_bad_share: BadShare = 0.5,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -127,7 +127,7 @@ def train(
     root: Root,
     system: Annotated[str, typer.Option(help="What to train.")] = "iamsb",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split [default: 40].")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice [default: 0].")] = None,
     encoders: Encoders = "handcrafted",
     device: Device = "auto",
     config: Annotated[Path | None, typer.Option(help="JSON file with the whole training configuration.")] = None,
@@ -156,7 +156,7 @@ def evaluate(
     root: Root,
     model: Model = CHAMPION,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    protocol: Annotated[str, typer.Option(help="How AP and AR are counted.")] = "lavdf",
+    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
     device: Device = "auto",
     as_json: Json = False,
     debug: Debug = False,
@@ -178,13 +178,14 @@ def evaluate(
 @app.command()
 def score(
     labels: Annotated[Path, typer.Argument(help="The benchmark's metadata file.")],
-    predictions: Annotated[Path, typer.Argument(help="Predictions of any system: JSON, or a folder of `evaluate`.")],
-    protocol: Annotated[str, typer.Option(help="How AP and AR are counted.")],
+    predictions: Annotated[Path, typer.Argument(help="Predictions of this or any other system.")],
+    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")],
+    split: Annotated[str | None, typer.Option(help="Only this split of the labels.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Score predictions, from this project or any other, against labels."""
-    _carry_out("models.score", as_json, debug, labels=labels, predictions=predictions, protocol=protocol)
+    _carry_out("models.score", as_json, debug, labels=labels, predictions=predictions, protocol=protocol, split=split)
 
 
 @app.command()

@@ -87,6 +87,11 @@ class TrainedModel:
     """whether the same training had been done before"""
 
 
+def checked_system_config(system: str, given: Mapping[str, Any]) -> Any:
+    """The system's whole configuration. Raises ValueError for an unknown system, or a key that it does not have."""
+    return parse(system_type(system).config_type, dict(given), where=f"{system} configuration")
+
+
 def code_digest() -> str:
     """Identity of the science: a resumed run must not go on with other code."""
     root = Path(iamsb_core.__file__).parent
@@ -171,7 +176,7 @@ def _split(source: StoredFeatures, manifest: Manifest, split: Split) -> Manifest
 
 def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifest, dev: Manifest) -> None:
     dataset = ClipDataset(source, train.videos, window_seconds=job.training.window_seconds)
-    config: Any = parse(system_type(job.system).config_type, job.system_config, where=f"{job.system} configuration")
+    config = checked_system_config(job.system, job.system_config)
     with seeded(job.training.seed, _INITIALISATION):
         system = create_system(job.system, source.streams, config)
     trainer = Trainer(
@@ -200,7 +205,7 @@ def _keep(job: TrainJob, streams: Streams, weights: Mapping[str, Tensor], metric
     data = {"dataset": job.dataset, "manifest": job.manifest.sha256, "job": job.digest, "code": code_digest()}
     card = ModelCard(
         system=job.system,
-        system_config=plain(parse(system_type(job.system).config_type, job.system_config)),
+        system_config=job.system_config,
         streams=streams,
         audio_encoder=job.audio,
         visual_encoder=job.visual,

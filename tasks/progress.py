@@ -76,7 +76,7 @@ def begin(stage: str, total: int) -> None:
 
 def advance(stage: str, num: int = 1, text: str = "") -> None:
     """Advance an open stage; in another process than the flow's, where none is open, this does nothing."""
-    if stage in _tallies:
+    if num and stage in _tallies:
         _tallies[stage].advance(num, text)
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "extract": {"--encoders", "--device", "--shard-size", "--workers", "--dask-address", "--max-bad-share"},
     "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config"},
     "evaluate": {"--model", "--split", "--protocol", "--device"},
-    "score": {"--protocol"},
+    "score": {"--protocol", "--split"},
     "localize": {"--model", "--out", "--device"},
     "features export": {"--encoders"},
     "features verify": set(),

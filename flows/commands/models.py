@@ -1,0 +1,178 @@
+"""`iamsb train`, `evaluate`, `score` and `localize`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flows.environment import Orchestrator
+from flows.terminal import Terminal, UsageError
+from iamsb_core.configuration import parse
+from iamsb_core.digest import plain
+from iamsb_core.manifest import SPLITS
+from iamsb_core.metrics.files import score as score_files
+from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
+from iamsb_core.metrics.protocols import protocol as named_protocol
+from storage.home import Home
+
+
+def train(
+    terminal: Terminal,
+    *,
+    orchestrator: Orchestrator,
+    name: str,
+    root: Path,
+    system: str,
+    epochs: int | None,
+    seed: int | None,
+    encoders: str,
+    device: str,
+    config: Path | None,
+) -> dict[str, Any]:
+    """Run the training flow."""
+    del orchestrator
+    from flows.train import TrainFlowConfig  # noqa: PLC0415 - after the quick checks of the command line
+    from flows.train import train as flow  # noqa: PLC0415
+
+    chosen = _training_config(config)
+    training = chosen.training
+    training = training if epochs is None else replace(training, epochs=epochs)
+    training = training if seed is None else replace(training, seed=seed)
+    given: dict[str, Any] = {"system": system, "encoders": encoders, "device": device}
+    known = TrainFlowConfig()
+    changed = {key: value for key, value in given.items() if value != getattr(known, key)}
+    done = flow(root, name, replace(chosen, training=training, **changed))
+    terminal.say(f"{'trained before' if done.reused else 'trained'}: run {done.run_id}, {done.epochs} epochs")
+    for key, value in sorted(done.metrics.items()):
+        if key.split("_")[-1] in ("0.5", "auc", "selection"):
+            terminal.say(f"  dev {key}: {value:.3f}")
+    terminal.say(f"model: {done.model.uri}")
+    return {**plain(done), "model": done.model.uri, "model_sha256": done.model.sha256, "mlflow": _tracking_uri()}
+
+
+def _training_config(path: Path | None) -> Any:
+    from flows.train import TrainFlowConfig  # noqa: PLC0415
+
+    if path is None:
+        return TrainFlowConfig()
+    if not path.is_file():
+        raise UsageError(f"no configuration file {path}")
+    try:
+        data = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    return parse(TrainFlowConfig, data, where=path.name)
+
+
+def evaluate(
+    terminal: Terminal,
+    *,
+    orchestrator: Orchestrator,
+    name: str,
+    root: Path,
+    model: str,
+    split: str,
+    protocol: str,
+    device: str,
+) -> dict[str, Any]:
+    """Run the evaluation flow and show its table."""
+    del orchestrator
+    if split not in SPLITS:
+        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    named_protocol(protocol)
+    from flows.evaluate import evaluate as flow  # noqa: PLC0415
+
+    done = flow(root, name, model, split=split, protocol=protocol, device=device)
+    show_metrics(terminal, f"{name} {split}, {model}", done.report, done.baselines)
+    terminal.say(f"predictions: {done.predictions.path}")
+    terminal.say(f"MLflow run:  {done.run_id}")
+    return {**evaluation_document(done.report, done.baselines), **_about(done)}
+
+
+def _about(done: Any) -> dict[str, Any]:
+    return {
+        "run_id": done.run_id,
+        "model": done.model.uri,
+        "dataset": done.dataset,
+        "split": done.split,
+        "predictions": done.predictions.path,
+        "selection": done.selection,
+        "unusable": dict(done.unusable),
+        "mlflow": _tracking_uri(),
+    }
+
+
+def evaluation_document(report: MetricReport, baselines: Mapping[str, MetricReport]) -> dict[str, Any]:
+    """ap, ar and auc overall and for each stream, the whole report's other numbers, and the baselines' reports."""
+    return {**plain(report), "baselines": {name: plain(other) for name, other in baselines.items()}}
+
+
+def show_metrics(
+    terminal: Terminal, title: str, report: MetricReport, baselines: Mapping[str, MetricReport] | None = None
+) -> None:
+    """A table: one row for each stream of the model, and of each baseline."""
+    reports = {"model": report, **(baselines or {})}
+    rows = [
+        (name, what, *_numbers(metrics))
+        for name, one in reports.items()
+        for what, metrics in {"fused": one, **one.streams}.items()
+    ]
+    heads = [*(f"AP@{key}" for key in report.ap), *(f"AR@{key}" for key in report.ar), "AUC"]
+    terminal.table(f"{title}, protocol {report.protocol}", ("of", "stream", *heads), rows)
+    for warning in report.warnings:
+        terminal.say(f"note: {warning}")
+
+
+def _numbers(metrics: StreamMetrics) -> list[str]:
+    values = [*metrics.ap.values(), *metrics.ar.values(), metrics.auc]
+    return ["-" if value is None else f"{value:.3f}" for value in values]
+
+
+def score(
+    terminal: Terminal,
+    *,
+    orchestrator: Orchestrator,
+    labels: Path,
+    predictions: Path,
+    protocol: str,
+    split: str | None,
+) -> dict[str, Any]:
+    """Score a file of predictions against labels."""
+    del orchestrator
+    report = score_files(labels, predictions, protocol, split=split)
+    show_metrics(terminal, f"{predictions.name} on {labels.name}", report)
+    return plain(report)
+
+
+def localize(
+    terminal: Terminal,
+    *,
+    orchestrator: Orchestrator,
+    videos: list[Path],
+    model: str,
+    out: Path | None,
+    device: str,
+) -> dict[str, Any]:
+    """Run the localisation flow; failed where a video could not be examined."""
+    del orchestrator
+    from flows.localize import localize as flow  # noqa: PLC0415
+
+    done = flow(videos, model, out, device)
+    for one in done:
+        terminal.say(f"{one.video}: {one.decision or one.error} ({one.clip_score:.2f})")
+        for stream in ("audio", "visual"):
+            for start, end, confidence in getattr(one, stream):
+                terminal.say(f"  {stream:6} {start:8.3f} - {end:8.3f} s  {confidence:.2f}")
+        for warning in one.warnings:
+            terminal.say(f"  note: {warning}")
+        if one.report_html is not None:
+            terminal.say(f"  report: {one.report_html}")
+    failed = any(one.state == "failed" for one in done)
+    return {"failed": failed, "model": model, "videos": plain(done)}
+
+
+def _tracking_uri() -> str:
+    return Home.current().tracking_uri()

@@ -1,0 +1,99 @@
+"""Prefect tasks of training, evaluation, localisation and promotion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.report import Thresholds
+from iamsb_core.training.model_folder import ModelCard, read_card
+from storage.home import Home
+from storage.refs import ManifestRef, ModelRef
+from storage.registry import get_alias, resolve_model, set_alias
+from tasks import fitting, reporting, scoring
+from tasks.features import take_stock
+from tasks.fitting import TrainedModel, TrainJob
+from tasks.jobs import Stock
+from tasks.policy import (
+    NUM_RETRIES,
+    PREDICT_TIMEOUT_SECONDS,
+    RETRY_DELAYS,
+    TRAIN_TIMEOUT_SECONDS,
+    worth_retrying,
+)
+from tasks.reporting import Localized, Localizer
+from tasks.scoring import EvaluateJob, Evaluation
+
+RETRIED = {"retries": NUM_RETRIES, "retry_delay_seconds": RETRY_DELAYS, "retry_condition_fn": worth_retrying}
+
+
+@task(**RETRIED, timeout_seconds=TRAIN_TIMEOUT_SECONDS, task_run_name="train-{job.system}")
+def train_system(job: TrainJob) -> TrainedModel:
+    """Train, or go on training, and register the model."""
+    stock = take_stock.fn(job.dataset, job.root, job.home, ("train", "dev"))
+    _check(stock, job.manifest)
+    return fitting.fit(job, stock.manifest)
+
+
+@task(**RETRIED, timeout_seconds=PREDICT_TIMEOUT_SECONDS, task_run_name="evaluate-{job.split}")
+def evaluate_model(job: EvaluateJob) -> Evaluation:
+    """Predict and score one split, with a table in the run's page."""
+    stock = take_stock.fn(job.dataset, job.root, job.home, (job.split,))
+    _check(stock, job.manifest)
+    done = scoring.score(job, stock.manifest)
+    rows = [
+        {"of": name, **{f"AP@{key}": value for key, value in report.ap.items()}, "AUC": report.auc}
+        for name, report in {"model": done.report, **done.baselines}.items()
+    ]
+    create_table_artifact(rows, key="metrics", description=f"{job.dataset} {job.split}, protocol {job.protocol}")
+    return done
+
+
+def _check(stock: Stock, wanted: ManifestRef) -> None:
+    if ManifestRef.of(stock.manifest).sha256 != wanted.sha256:
+        raise ValueError(f"the dataset at {stock.manifest.root} changed while the flow ran; run it again")
+
+
+@task
+def find_model(home: Home, uri: str) -> tuple[ModelRef, ModelCard]:
+    """A model's reference and card. Raises ValueError, naming the URIs that work."""
+    folder, ref = resolve_model(home, uri)
+    return ref, read_card(folder)
+
+
+@task
+def champion(home: Home) -> ModelRef | None:
+    """The model that the alias points to; None where there is none yet."""
+    return get_alias(home)
+
+
+@task
+def promote(home: Home, model: ModelRef) -> None:
+    """Make a registered model the champion."""
+    set_alias(home, model.version)
+
+
+@task(**RETRIED, timeout_seconds=PREDICT_TIMEOUT_SECONDS)
+def localize_videos(
+    home: Home, uri: str, places: dict[Path, Path], device: str, thresholds: Thresholds
+) -> tuple[Localized, ...]:
+    """Report on each video, with the model and its encoders loaded once."""
+    folder, ref = resolve_model(home, uri)
+    localizer = Localizer.load(folder, ref, device, thresholds)
+    done = tuple(localizer.report(video, place) for video, place in places.items())
+    lines = [f"- `{one.video}`: {one.decision or one.error} {one.report_html or ''}" for one in done]
+    create_markdown_artifact("\n".join(lines), key="localized", description=f"{len(done)} videos")
+    return done
+
+
+def encoders_of(card: ModelCard) -> tuple[EncoderSpec, EncoderSpec]:
+    """The pair that the model reads."""
+    return card.audio_encoder, card.visual_encoder
+
+
+def report_places(videos: list[Path], out: Path) -> dict[Path, Path]:
+    """Where each video's report goes."""
+    return reporting.report_folders(videos, out)
