@@ -153,7 +153,7 @@ def _picture_warnings(scan: Scan, view: FrameView, damage: Damage, face_share: f
     if damage.num_packets:
         warnings.append(f"{damage.num_packets} packets of the picture are damaged and were left out")
     if view.crop == "face" and face_share < _FEW_FACES:
-        warnings.append(f"no face was found for {1 - face_share:.0%} of the time; the crop stands on the middle there")
+        warnings.append(f"no face was found for {1 - face_share:.0%} of the time")
     if scan.probe.average_fps < _SLOW_SHARE * view.rate_hz:
         rates = f"{scan.probe.average_fps:.1f} pictures a second, fewer than the {view.rate_hz:g} looked at"
         warnings.append(f"the video has {rates}; pictures are repeated")

@@ -89,6 +89,8 @@ class MediaDecoder:
 
     def _ask(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """The child's last word on a request and the files that came with it."""
+        if self._child is not None and not self._child.is_alive():
+            self._drop()
         if self._child is None:
             self._child = DecodingProcess(self.limits)
         try:

@@ -16,7 +16,7 @@ _MAX_FILES = 8
 
 def send_message(channel: socket.socket, message: dict[str, Any], files: Sequence[int] = ()) -> None:
     """Send a message; files are open file descriptors, of which the receiver gets copies."""
-    body = json.dumps(message).encode()
+    body = json.dumps([len(files), message]).encode()
     head = len(body).to_bytes(_LENGTH_BYTES)
     if files:
         socket.send_fds(channel, [head], list(files))
@@ -51,8 +51,9 @@ class Inbox:
             self._bytes += data
         end = _LENGTH_BYTES + self._length()
         body, self._bytes = self._bytes[_LENGTH_BYTES:end], self._bytes[end:]
-        files, self._files = self._files, []
-        return json.loads(body), files
+        num_files, message = json.loads(body)  # the files may have come with bytes of the message before
+        files, self._files = self._files[:num_files], self._files[num_files:]
+        return message, files
 
     def _length(self) -> int:
         return int.from_bytes(self._bytes[:_LENGTH_BYTES])

@@ -51,6 +51,7 @@ class DecodingProcess:
             stderr=self._stderr,
             pass_fds=(far_channel.fileno(), lifeline),
             env=_environment(limits.num_threads),
+            start_new_session=True,  # Ctrl-C is the owner's business; the lifeline ends the child with it
         )
         far_channel.close()
         os.close(lifeline)
@@ -76,6 +77,10 @@ class DecodingProcess:
             else:
                 return {"probe": probe, **reply}, files
 
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
     def resident_bytes(self) -> int:
         """Memory that the process holds; 0 once it is gone."""
         try:
@@ -99,9 +104,7 @@ class DecodingProcess:
             except EOFError:
                 raise self._crash(path) from None
             if time.monotonic() > started + allowed_seconds:
-                message = (
-                    f"{path} was given up after {allowed_seconds:.1f} s; raise the time limit if the file is sound"
-                )
+                message = f"{path} was given up after {allowed_seconds:.1f} s; raise the limit if the file is sound"
                 raise DecodeError(message, kind="timeout")
             if (resident := self.resident_bytes()) > self._limits.memory_bytes:
                 limit = f"{resident >> 20} MiB of memory, above the limit of {self._limits.memory_bytes >> 20} MiB"
@@ -114,7 +117,8 @@ class DecodingProcess:
             self.process.kill()
             code = self.process.wait()
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return CrashError(f"the decoder died on {path} ({cause}); the file is damaged or hostile", -code)
+        likely = "the system may be out of memory" if cause == "SIGKILL" else "the file is damaged or hostile"
+        return CrashError(f"the decoder died on {path} ({cause}); {likely}", -code)
 
     def _await_start(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
