@@ -124,7 +124,7 @@ def test_a_hang_ends_with_the_time_limit(short: Path) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
         started = time.monotonic()
-        with pytest.raises(DecodeError, match="given up after 1.0 s") as caught:
+        with pytest.raises(DecodeError, match="given up after") as caught:
             decoder.decode(short, VIEW)
         assert caught.value.kind == "timeout"
         assert time.monotonic() - started < 5
@@ -133,8 +133,8 @@ def test_a_hang_ends_with_the_time_limit(short: Path) -> None:
 
 
 def test_a_memory_bomb_is_defused(tmp_path: Path, short: Path) -> None:
-    # pictures of 48 MiB each, of which a window of the view holds five at a time
-    bomb = write_clip(tmp_path / "bomb.mp4", num_pictures=12, side=4096)
+    # pictures of 27 MiB each, of which a window of the view holds nine at a time
+    bomb = write_clip(tmp_path / "bomb.mp4", num_pictures=12, side=3072)
     with MediaDecoder(MediaLimits(memory_bytes=300 << 20)) as decoder:
         with pytest.raises(DecodeError, match="above the limit of 300 MiB") as caught:
             decoder.decode(bomb, VIEW, audio=False)
@@ -212,7 +212,7 @@ def test_threads_take_turns(decoder: MediaDecoder, short: Path) -> None:
 
 
 def test_nothing_is_left_open_or_lying_about(short: Path, tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with MediaDecoder(workdir=tmp_path) as decoder:
         for _ in range(5):
             assert decodes(decoder, short)
@@ -220,7 +220,7 @@ def test_nothing_is_left_open_or_lying_about(short: Path, tmp_path: Path) -> Non
         assert pid is not None
         assert list(tmp_path.iterdir()) == []
     assert is_gone(pid)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_child_that_cannot_start_is_no_fault_of_the_video(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
