@@ -114,6 +114,8 @@ def _streams(
 
 def _segments(value: Any, where: str) -> NDArray[np.float64]:
     """(K, 2) seconds, as they are in the file."""
+    if value == []:
+        return np.empty((0, 2))
     try:
         segments = np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError):
