@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -68,10 +69,10 @@ class Terminal:
         """A table of the readable summary; a column whose last entry is a number stands to the right."""
         if self.json_wanted:
             return
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, column in enumerate(columns):
-            numeric = bool(rows) and rows[-1][number].replace(".", "").isdecimal()
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+            numeric = bool(rows) and rows[-1][number].replace(".", "").removeprefix("-").isdecimal()
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
         for row in rows:
             table.add_row(*row)
         Console(file=self._stdout, highlight=False).print(table)

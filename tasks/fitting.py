@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Mapping
@@ -92,8 +93,9 @@ def checked_system_config(system: str, given: Mapping[str, Any]) -> Any:
     return parse(system_type(system).config_type, dict(given), where=f"{system} configuration")
 
 
+@functools.cache
 def code_digest() -> str:
-    """Identity of the science: a resumed run must not go on with other code."""
+    """Identity of the science, as this process found it: a resumed run must not go on with other code."""
     root = Path(iamsb_core.__file__).parent
     return digest({str(path.relative_to(root)): file_sha256(path) for path in sorted(root.rglob("*.py"))})
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from iamsb_core.datasets.registry import read_dataset
 from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.manifest import STREAMS
 from iamsb_core.report import Thresholds
 from iamsb_core.training.model_folder import ModelCard, read_card
 from storage.home import Home
@@ -87,6 +89,16 @@ def localize_videos(
     lines = [f"- `{one.video}`: {one.decision or one.error} {one.report_html or ''}" for one in done]
     create_markdown_artifact("\n".join(lines), key="localized", description=f"{len(done)} videos")
     return done
+
+
+@task
+def pick_forged(dataset: str, root: Path) -> Path:
+    """A clip of the test split to show: one that was forged in both streams, where there is one."""
+    videos = read_dataset(dataset, root).split("test").videos
+    chosen = max(videos, key=lambda video: sum(len(video.truth(stream)) > 0 for stream in STREAMS), default=None)
+    if chosen is None:
+        raise ValueError(f"{root} has no test clip to show")
+    return root / chosen.path
 
 
 def encoders_of(card: ModelCard) -> tuple[EncoderSpec, EncoderSpec]:

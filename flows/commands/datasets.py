@@ -31,11 +31,10 @@ def forge(
 
 def show(terminal: Terminal, done: Any) -> None:
     """What was made, split by split."""
-    rows = [
-        (split, str(one.num_people), str(one.num_clips), str(one.num_real))
-        + (str(one.num_segments_audio), str(one.num_segments_visual), f"{one.duration_seconds:.0f}")
-        for split, one in done.splits.items()
-    ]
+    rows = []
+    for split, one in done.splits.items():
+        counts = (one.num_people, one.num_clips, one.num_real, one.num_segments_audio, one.num_segments_visual)
+        rows.append((split, *map(str, counts), f"{one.duration_seconds:.0f}"))
     columns = ("split", "people", "clips", "real", "audio segments", "visual segments", "seconds")
     terminal.table(f"{done.out}{' (made before)' if done.reused else ''}", columns, rows)
     for name, reason in done.skipped:

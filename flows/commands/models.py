@@ -114,21 +114,21 @@ def show_metrics(
     terminal: Terminal, title: str, report: MetricReport, baselines: Mapping[str, MetricReport] | None = None
 ) -> None:
     """A table: one row for each stream of the model, and of each baseline."""
-    reports = {"model": report, **(baselines or {})}
+    reports = {"": report, **(baselines or {})}
     rows = [
-        (name, what, *_numbers(metrics))
+        (f"{name} {stream}".strip(), *_percentages(metrics))
         for name, one in reports.items()
-        for what, metrics in {"fused": one, **one.streams}.items()
+        for stream, metrics in {"fused": one, **one.streams}.items()
     ]
-    heads = [*(f"AP@{key}" for key in report.ap), *(f"AR@{key}" for key in report.ar), "AUC"]
-    terminal.table(f"{title}, protocol {report.protocol}", ("of", "stream", *heads), rows)
+    heads = [*(f"AP\n{key}" for key in report.ap), *(f"AR\n{key}" for key in report.ar), "AUC"]
+    terminal.table(f"{title}, protocol {report.protocol}, in %", ("", *heads), rows)
     for warning in report.warnings:
         terminal.say(f"note: {warning}")
 
 
-def _numbers(metrics: StreamMetrics) -> list[str]:
+def _percentages(metrics: StreamMetrics) -> list[str]:
     values = [*metrics.ap.values(), *metrics.ar.values(), metrics.auc]
-    return ["-" if value is None else f"{value:.3f}" for value in values]
+    return ["-" if value is None else f"{100 * value:.1f}" for value in values]
 
 
 def score(
@@ -162,16 +162,21 @@ def localize(
 
     done = flow(videos, model, out, device)
     for one in done:
-        terminal.say(f"{one.video}: {one.decision or one.error} ({one.clip_score:.2f})")
-        for stream in ("audio", "visual"):
-            for start, end, confidence in getattr(one, stream):
-                terminal.say(f"  {stream:6} {start:8.3f} - {end:8.3f} s  {confidence:.2f}")
-        for warning in one.warnings:
-            terminal.say(f"  note: {warning}")
-        if one.report_html is not None:
-            terminal.say(f"  report: {one.report_html}")
+        show_localized(terminal, one)
     failed = any(one.state == "failed" for one in done)
     return {"failed": failed, "model": model, "videos": plain(done)}
+
+
+def show_localized(terminal: Terminal, one: Any) -> None:
+    """One video's result: the segments of each stream, and what is to be known about them."""
+    terminal.say(f"{one.video}: {one.decision or one.error} ({one.clip_score:.2f})")
+    for stream in ("audio", "visual"):
+        for start, end, confidence in getattr(one, stream):
+            terminal.say(f"  {stream:6} {start:8.3f} - {end:8.3f} s  {confidence:.2f}")
+    for warning in one.warnings:
+        terminal.say(f"  note: {warning}")
+    if one.report_html is not None:
+        terminal.say(f"  report: {one.report_html}")
 
 
 def _tracking_uri() -> str:

@@ -1,0 +1,45 @@
+"""`iamsb demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.commands.datasets import show as show_dataset
+from flows.commands.models import evaluation_document, show_localized, show_metrics
+from flows.environment import Orchestrator
+from flows.terminal import Terminal
+from iamsb_core.digest import plain
+from storage.home import Home
+
+
+def demo(
+    terminal: Terminal, *, orchestrator: Orchestrator, media: Path | None, quick: bool, seed: int
+) -> dict[str, Any]:
+    """Run the demo flow and show what came of it."""
+    if media is not None and not media.is_dir():
+        raise ValueError(f"{media} is not a folder; give a folder of real clips, or leave --media out")
+    from flows.demo import demo as flow  # noqa: PLC0415 - after the quick check
+
+    home = Home.current()
+    done = flow(None if media is None else media.absolute(), quick, seed)
+    show_dataset(terminal, done.dataset)
+    show_metrics(terminal, "test split, people never seen", done.evaluation.report, done.evaluation.baselines)
+    show_localized(terminal, done.localized)
+    times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in done.seconds.items())
+    terminal.say(f"time:   {times}")
+    terminal.say(f"model:  {done.trained.model.uri}")
+    terminal.say(f"MLflow: run {done.trained.run_id} in {home.tracking_uri()}")
+    if orchestrator.mode == "in process":
+        terminal.say("`iamsb up` shows the runs in a browser")
+    terminal.say(f"report: {done.localized.report_html}")
+    return {
+        **evaluation_document(done.evaluation.report, done.evaluation.baselines),
+        "dataset": plain(done.dataset),
+        "run_id": done.trained.run_id,
+        "model": done.trained.model.uri,
+        "predictions": done.evaluation.predictions.path,
+        "localized": plain(done.localized),
+        "report": done.localized.report_html,
+        "seconds": done.seconds,
+    }
