@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -221,6 +222,12 @@ class FeatureStore:
             packs = {place[0].digest: place[0] for place in places.values() if place is not None}
             if not index.drop_damaged(packs.values()):
                 return places
+
+
+@functools.lru_cache(maxsize=8)
+def open_store(root: Path, dtype: Literal["float16", "float32"] = "float16") -> FeatureStore:
+    """The one store of this process for a root, so that task after task finds its index built."""
+    return FeatureStore(root, dtype=dtype)
 
 
 def _retried(pack: Pack, position: int, retry_failed: bool) -> bool:

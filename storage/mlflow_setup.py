@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.request import url2pathname, urlopen
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from storage.home import Home
+from storage.home import TRACKING_VARIABLE, Home
 from storage.keys import STAGING_FOLDER
 from storage.staging import exclusive, fsync_path, staging_folder, sweep
 
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "iamsb"
+_ANSWER_SECONDS = 10.0
+_IS_URI = re.compile(r"(runs|models):|[A-Za-z][\w+.-]+:/")
 
 
 def connect(home: Home) -> MlflowClient:
@@ -32,11 +36,13 @@ def connect(home: Home) -> MlflowClient:
     uri = home.tracking_uri()
     if uri == f"sqlite:///{home.mlflow_database}":
         initialise_database(home)
+    if uri.startswith(("http:", "https:")):
+        _check_answers(uri)
     try:
         with mlflow_quiet():
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except MlflowException as error:
-        raise ValueError(f"cannot use the MLflow store {uri}: {error}; see MLFLOW_TRACKING_URI") from error
+        raise ValueError(f"cannot use the MLflow store {uri}: {error}; see {TRACKING_VARIABLE}") from error
 
 
 def initialise_database(home: Home) -> None:
@@ -115,4 +121,17 @@ def local_path(uri: str) -> Path | None:
     """The folder of a plain path or a file: URI; None for any other URI."""
     if uri.startswith("file:"):
         return Path(url2pathname(urlsplit(uri).path))
-    return None if "://" in uri or uri.startswith(("runs:", "models:")) else Path(uri)
+    return None if _IS_URI.match(uri) else Path(uri)
+
+
+def _check_answers(uri: str) -> None:
+    """Raises ValueError at once where a server is not there; MLflow itself would try again for minutes."""
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS):  # noqa: S310  (http or https, checked)
+            return
+    except HTTPError:
+        return  # it answers, if only to say no
+    except OSError as error:
+        raise ValueError(
+            f"no MLflow server answers at {uri} ({error}); start it, or unset {TRACKING_VARIABLE} to use a local store"
+        ) from error

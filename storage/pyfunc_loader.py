@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import iamsb_core.systems.iamsb  # noqa: F401  (registers the system)
 from iamsb_core.data.dataset import Item
 from iamsb_core.encoders.base import EncodedTrack, Encoder
 from iamsb_core.encoders.load import load_encoder
@@ -36,9 +37,10 @@ class VideoModel:
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:  # noqa: ARG002
         """One row for each video, as in a file of predictions (`storage.prediction_store`) with its path.
 
-        Takes paths as a list, or a table with a column `path`. Raises DecodeError for a video that cannot be used.
+        Takes paths as a list, or a table with a column `path` (else its first column). Raises DecodeError for a video
+        that cannot be used.
         """
-        paths = [str(path) for path in (data[PATH_COLUMN] if hasattr(data, "columns") else data)]
+        paths = _paths(data)
         with MediaDecoder() as decoder:
             return [{PATH_COLUMN: path, **clip_row(self._localize(decoder, path))} for path in paths]
 
@@ -65,6 +67,13 @@ class VideoModel:
             spec = card.audio_encoder if modality is Modality.AUDIO else card.visual_encoder
             self._encoders[modality] = load_encoder(spec, self._device)
         return self._encoders[modality]
+
+
+def _paths(data: Any) -> list[str]:
+    if not hasattr(data, "columns"):
+        return [str(path) for path in data]
+    column = data[PATH_COLUMN] if PATH_COLUMN in data.columns else data.iloc[:, 0]
+    return [str(path) for path in column]
 
 
 def _as_stored(track: EncodedTrack) -> EncodedTrack:

@@ -39,15 +39,15 @@ def log_model(run: TrackedRun, folder: Path, *, loader_module: str = LOADER_MODU
     logged = run.client.create_logged_model(experiment, name=_ARTIFACT, source_run_id=run.run_id, model_type=MODEL_NAME)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / _ARTIFACT
-        _save_as_mlflow(path, folder, loader_module, run_id=run.run_id, model_id=logged.model_id)
+        save_as_mlflow(path, folder, run_id=run.run_id, model_id=logged.model_id, loader_module=loader_module)
         run.client.log_model_artifacts(logged.model_id, str(path))
     run.client.finalize_logged_model(logged.model_id, "READY")
     run.client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
     return ModelRef(uri=f"runs:/{run.run_id}/{_ARTIFACT}", run_id=run.run_id, sha256=model_sha256(folder))
 
 
-def _save_as_mlflow(path: Path, folder: Path, loader_module: str, *, run_id: str, model_id: str) -> None:
-    """The model folder with what MLflow puts around it: how to load it, what it takes, what it needs."""
+def save_as_mlflow(path: Path, folder: Path, *, run_id: str, model_id: str, loader_module: str = LOADER_MODULE) -> None:
+    """The model folder as an MLflow model: with how to load it, what it takes and what it needs, and no pickle."""
     with mlflow_quiet():
         from mlflow.models import Model, ModelSignature  # noqa: PLC0415
         from mlflow.pyfunc import save_model  # noqa: PLC0415
@@ -59,7 +59,7 @@ def _save_as_mlflow(path: Path, folder: Path, loader_module: str, *, run_id: str
             data_path=str(folder),
             mlflow_model=Model(run_id=run_id, model_id=model_id),
             pip_requirements=[f"iamsb=={version('iamsb')}"],
-            signature=ModelSignature(inputs=Schema([ColSpec("string", "path")])),
+            signature=ModelSignature(inputs=Schema([ColSpec("string")])),
         )
 
 

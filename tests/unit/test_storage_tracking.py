@@ -203,6 +203,9 @@ def test_an_unreachable_store_is_explained(home: Home, monkeypatch: pytest.Monke
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://store")
     with pytest.raises(ValueError, match=r"cannot use the MLflow store nonsense://store.*MLFLOW_TRACKING_URI"):
         connect(home)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(ValueError, match=r"no MLflow server answers at http://127.0.0.1:9 .*start it, or unset"):
+        connect(home)
 
 
 def test_names_and_parameters_are_flat() -> None:
