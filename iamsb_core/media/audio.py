@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError
 from iamsb_core.media.container import Damage, first_audio, open_media, read_frames
@@ -17,6 +18,8 @@ _GAP_SECONDS = 0.02
 """differences below half a cell are rounding or drift of the file's clock, not holes"""
 _SILENT_PEAK = 1e-3
 _MAX_SILENCE_SAMPLES = 1 << 20
+_MAX_PLANES = 8
+"""PyAV reads beyond the frame's own list of planes and crashes; interleaved there is only one"""
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 
 
@@ -111,6 +114,8 @@ def _silence(num_samples: int) -> Iterator[Samples]:
 
 def _mono(frame: AudioFrame, rate_hz: int) -> Samples:
     """The mean of a frame's channels, (num_samples,) in [-1, 1], at rate_hz."""
+    if frame.format.is_planar and len(frame.layout.channels) > _MAX_PLANES:
+        (frame,) = AudioResampler(format="flt").resample(frame)
     coded = frame.to_ndarray()
     name = frame.format.name.removesuffix("p")
     channels = coded if frame.format.is_planar else coded.reshape(-1, len(frame.layout.channels)).T

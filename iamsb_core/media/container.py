@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -22,6 +23,7 @@ FORMATS = (
 )
 """FFmpeg's demuxers that read one local file; playlists (hls, dash, concat, sdp) name other files and are refused"""
 
+_MAX_FAILED_READS = 20
 _LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 _SIGNATURES = (b"\x1aE\xdf\xa3", b"RIFF", b"\x00\x00\x01\xba", b"OggS", b"FLV", b"ID3", b"fLaC")
 
@@ -77,20 +79,26 @@ class Damage:
     num_packets: int = 0
 
 
-def read_frames(container: InputContainer, stream: VideoStream | AudioStream, damage: Damage) -> Iterator[Any]:
-    """Decoded frames of one stream from the first to the last that can be had.
-
-    A damaged packet costs itself and is counted; where the file breaks off, the frames end.
-    """
-    packets = iter(container.demux(stream))
-    while True:
+def read_packets(
+    container: InputContainer, streams: Sequence[VideoStream | AudioStream], damage: Damage
+) -> Iterator[Packet[Any]]:
+    """The packets of some streams to the last that can be had: a damaged place is counted and stepped over."""
+    attempts = 0
+    while attempts < _MAX_FAILED_READS:
         try:
-            packet = next(packets)
-        except StopIteration:
-            return
+            for packet in container.demux(*streams):
+                attempts = 0
+                yield packet
         except av.error.FFmpegError:
+            attempts += 1
             damage.num_packets += 1
+        else:
             return
+
+
+def read_frames(container: InputContainer, stream: VideoStream | AudioStream, damage: Damage) -> Iterator[Any]:
+    """Decoded frames of one stream from the first to the last; a damaged packet costs itself and is counted."""
+    for packet in read_packets(container, [stream], damage):
         try:
             yield from stream.decode(packet)
         except av.error.FFmpegError:

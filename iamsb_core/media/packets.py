@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+from iamsb_core.media.container import Damage, read_packets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,10 @@ class StreamTimes:
 def packet_times(container: InputContainer, streams: Sequence[VideoStream | AudioStream]) -> dict[int, StreamTimes]:
     """The times of each stream (by its index) that has any packet to show."""
     ticks: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
-    try:
-        for packet in container.demux(*streams):
-            tick = packet.pts if packet.pts is not None else packet.dts
-            if tick is not None and _is_shown(packet):
-                ticks[packet.stream_index].append((tick, packet.duration or 0))
-    except FFmpegError:
-        pass  # a file that breaks off ends here; what was read before it counts
+    for packet in read_packets(container, streams, Damage()):
+        tick = packet.pts if packet.pts is not None else packet.dts
+        if tick is not None and _is_shown(packet):
+            ticks[packet.stream_index].append((tick, packet.duration or 0))
     from_edit_list = container.format.name.startswith("mov")
     return {s.index: _times(s, ticks[s.index], from_edit_list) for s in streams if ticks[s.index]}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -67,6 +68,7 @@ def scan(path: Path, *, max_pixels: int | None = None) -> Scan:
         _check_streams(path, video, audio, max_pixels)
         times = packet_times(container, [s for s in (video, audio) if s is not None and _decodable(s)])
         facts = _facts(container, video, audio)
+        promised_seconds = _promised_seconds(container)
         video_times = times.get(video.index) if video is not None else None
         audio_times = times.get(audio.index) if audio is not None else None
     if video_times is None and audio_times is None:
@@ -81,6 +83,9 @@ def scan(path: Path, *, max_pixels: int | None = None) -> Scan:
         **_timing(video_times, audio_times),
     )
     warnings = _warnings(found, video_times, audio_times)
+    if promised_seconds - found.duration_seconds > _CUT_SHORT_SECONDS:
+        there = f"the header promises {promised_seconds:.2f} s, {found.duration_seconds:.2f} s are there"
+        warnings = (f"the file is cut short: {there}", *warnings)
     picture = upright(first) if first is not None else None
     return Scan(probe=found, video=video_times, audio=audio_times, first_picture=picture, warnings=warnings)
 
@@ -137,6 +142,13 @@ def _facts(container: InputContainer, video: VideoStream | None, audio: AudioStr
         "sample_rate_hz": sound.sample_rate if sound is not None else 0,
         "num_channels": sound.channels if sound is not None else 0,
     }
+
+
+def _promised_seconds(container: InputContainer) -> float:
+    """What a Matroska header says of the whole file (its streams say nothing); 0 elsewhere, where it is an estimate."""
+    if not container.format.name.startswith("matroska") or container.duration is None:
+        return 0.0
+    return float(container.duration / av.time_base)
 
 
 def _timing(video: StreamTimes | None, audio: StreamTimes | None) -> dict[str, Any]:

@@ -59,7 +59,9 @@ def decord_pictures(path: Path, scan: Scan, *, num_threads: int = 1) -> Iterator
                 raise ReaderDisagreesError("its last two pictures are the same: some may be missing before")
             previous = pixels
             yield Picture(float(seconds), _already(pixels))
-    except (decord.DECORDError, StopIteration) as error:
+    except ReaderDisagreesError:
+        raise
+    except Exception as error:  # decord raises its own errors, RuntimeError and StopIteration for much the same
         raise ReaderDisagreesError(f"it failed: {str(error).splitlines()[:1]}") from error
 
 

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from iamsb_core.media.audio import _mono
 from iamsb_core.media.clip import DecodedClip, FrameView
 from iamsb_core.media.container import Damage
 from iamsb_core.media.isolation import MediaDecoder
@@ -192,6 +193,16 @@ def test_five_channels_become_their_mean(tmp_path: Path, decoder: MediaDecoder) 
     assert clip.waveform is not None
     assert clip.waveform == pytest.approx(0.15, abs=1e-3)
     assert clip.probe.num_channels == 6
+
+
+def test_more_channels_than_a_frame_lists_do_not_crash() -> None:
+    # 18 planes: PyAV's own to_ndarray ends in a segmentation fault
+    interleaved = np.full((1, 18 * 100), 9000, dtype=np.int16)
+    frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout="18 channels")
+    frame.sample_rate = 16_000
+    (planar,) = av.AudioResampler(format="fltp").resample(frame)
+    assert planar.format.is_planar
+    assert _mono(planar, 16_000) == pytest.approx(np.full(100, 9000 / 32_768), abs=1e-4)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 44_100, 48_000])

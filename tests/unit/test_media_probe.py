@@ -97,6 +97,7 @@ def test_a_file_cut_behind_its_index_lasts_as_long_as_what_is_there(tmp_path: Pa
     found = scan(path)
     assert 30 < found.probe.num_video_frames < 70
     assert found.probe.duration_seconds == pytest.approx(found.probe.num_video_frames / 25, abs=0.02)
+    assert any("cut short: the header promises 4.00 s" in warning for warning in found.warnings)
 
 
 def test_too_large_pictures_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
