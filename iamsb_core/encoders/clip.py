@@ -1,0 +1,155 @@
+"""CLIP's image tower (Radford et al. 2021) through transformers: frozen, one vector for each frame of the grid.
+
+Layer -1 is the pooled output (the class token of the last layer after its norm); 0 to num_layers is the class token
+of that hidden state as it is. Resizing, cropping and scaling follow the model's own preprocessor_config.json and are
+done here, on the device: which image processor transformers picks depends on what else is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from iamsb_core.encoders.alignment import chunks
+from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
+from iamsb_core.encoders.frames import checked_frames, frame_view
+from iamsb_core.encoders.weights import read_config
+from iamsb_core.media.clip import DecodedClip
+from iamsb_core.timeline import FeatureTrack, TimeGrid
+
+VERSION = 1
+_FRAMES_PER_PASS = 64
+_RESAMPLING = {2: "bilinear", 3: "bicubic"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What the model's preprocessor does to a picture, read from its file."""
+
+    shortest_edge: int | None
+    """None: pictures are not resized"""
+    crop: tuple[int, int] | None
+    """(height, width); None: pictures are not cropped"""
+    resampling: str
+    rescale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Preprocessing:
+        """Raises ValueError for a resampling that has no counterpart here."""
+        config = read_config(folder, "preprocessor_config.json")
+        resample = config.get("resample", 3)
+        if resample not in _RESAMPLING:
+            raise ValueError(f"resample {resample} of {folder} is not known; 2 (bilinear) and 3 (bicubic) are")
+        normalise = config.get("do_normalize", True)
+        return cls(
+            shortest_edge=_shortest_edge(config.get("size", 224)) if config.get("do_resize", True) else None,
+            crop=_crop(config.get("crop_size", 224)) if config.get("do_center_crop", True) else None,
+            resampling=_RESAMPLING[resample],
+            rescale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
+            mean=tuple(config["image_mean"]) if normalise else (0.0, 0.0, 0.0),
+            std=tuple(config["image_std"]) if normalise else (1.0, 1.0, 1.0),
+        )
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """(F, H, W, 3) uint8 to (F, 3, height, width) float32, on the frames' device."""
+        pixels = self._cropped(self._resized(frames.permute(0, 3, 1, 2).float()))
+        mean, std = (torch.tensor(values, device=frames.device)[:, None, None] for values in (self.mean, self.std))
+        return (pixels * self.rescale - mean) / std
+
+    def _resized(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[-2:]
+        if self.shortest_edge is None or min(height, width) == self.shortest_edge:
+            return pixels
+        longest = self.shortest_edge * max(height, width) // min(height, width)
+        new_height, new_width = (self.shortest_edge, longest) if height <= width else (longest, self.shortest_edge)
+        return self._interpolated(self._interpolated(pixels, (height, new_width)), (new_height, new_width))
+
+    def _interpolated(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        """One pass of Pillow's two, across and then down, after each of which a picture is bytes again."""
+        resized = F.interpolate(pixels, size=size, mode=self.resampling, antialias=True, align_corners=False)
+        return resized.round_().clamp_(0.0, 255.0)
+
+    def _cropped(self, pixels: Tensor) -> Tensor:
+        if self.crop is None:
+            return pixels
+        (height, width), (crop_height, crop_width) = pixels.shape[-2:], self.crop
+        if height < crop_height or width < crop_width:
+            raise ValueError(f"frames of {width}x{height} are smaller than the crop of {crop_width}x{crop_height}")
+        top, left = (height - crop_height) // 2, (width - crop_width) // 2
+        return pixels[..., top : top + crop_height, left : left + crop_width]
+
+
+class ClipEncoder:
+    """A frozen CLIP image tower on a device."""
+
+    def __init__(self, spec: EncoderSpec, folder: Path, device: torch.device) -> None:
+        self._spec, self._device, self._view = spec, device, frame_view(spec)
+        self._preprocess = Preprocessing.read(folder)
+        self._dtype = getattr(torch, spec.dtype)
+        self._model = _load(spec, folder).to(device=device, dtype=self._dtype)
+        crop, size = self._preprocess.crop, int(self._model.config.image_size)
+        if crop is not None and crop != (size, size):
+            raise ValueError(f"{folder}: the preprocessor crops to {crop}, the model wants {size}x{size}")
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self._spec
+
+    @property
+    def stream(self) -> StreamSpec:
+        dim = int(self._model.config.hidden_size)
+        return StreamSpec(encoder_identity=self._spec.identity, dim=dim, hop_seconds=1.0 / self._view.rate_hz)
+
+    def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:
+        """Features of each clip, one clip at a time. Raises ValueError for a clip without frames of the view."""
+        return [self._encode(clip) for clip in clips]
+
+    @torch.inference_mode()
+    def _encode(self, clip: DecodedClip) -> EncodedTrack:
+        frames = checked_frames(clip, self._view)
+        parts = []
+        for chunk in chunks(len(frames), max_rows=_FRAMES_PER_PASS, context_rows=0):
+            pixels = self._preprocess(torch.tensor(frames[chunk.keep], device=self._device))
+            outputs = self._model(pixel_values=pixels.to(self._dtype))
+            chosen = outputs.pooler_output if self._spec.layer == -1 else outputs.last_hidden_state[:, 0]
+            parts.append(chosen.float().cpu().numpy())
+        grid = TimeGrid.covering(clip.duration_seconds, 1.0 / self._view.rate_hz)
+        return EncodedTrack(FeatureTrack(np.concatenate(parts), grid))
+
+
+def _load(spec: EncoderSpec, folder: Path) -> Any:
+    """The image tower (also out of a full CLIP checkpoint), cut after the chosen layer."""
+    from transformers import CLIPVisionModel  # noqa: PLC0415 - seconds to import
+
+    model: Any = CLIPVisionModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    model.eval().requires_grad_(False)
+    num_layers = len(model.encoder.layers)
+    if not -1 <= spec.layer <= num_layers:
+        raise ValueError(f"this CLIP has the hidden states 0 to {num_layers} (-1: pooled output), not {spec.layer}")
+    if spec.layer != -1:
+        model.encoder.layers = model.encoder.layers[: spec.layer]
+    return model
+
+
+def _shortest_edge(size: int | dict[str, int]) -> int:
+    """Raises ValueError for a resize to a fixed height and width, which squeezes pictures that are not square."""
+    if isinstance(size, int):
+        return size
+    if "shortest_edge" in size:
+        return size["shortest_edge"]
+    if size.get("height") == size.get("width") and "height" in size:
+        return size["height"]  # the views of this project are square
+    raise ValueError(f"the preprocessor's size {size} is not understood; a number or {{'shortest_edge': N}} is")
+
+
+def _crop(size: int | dict[str, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size["height"], size["width"])

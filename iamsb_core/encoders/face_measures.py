@@ -1,0 +1,152 @@
+"""What is measured in each picture of a face crop, given its neighbours: the blocks of the handcrafted video features.
+
+Every function takes pictures of consecutive cells and returns one row for each; those that look at neighbours are
+right for all rows but the first and last CONTEXT_FRAMES, which the caller drops. Energies are logarithms, so that
+differences are ratios.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from iamsb_core.encoders import pictures
+from iamsb_core.encoders.pictures import after, before
+from iamsb_core.encoders.regions import (
+    ALL,
+    MOUTH,
+    NUM_BLOCKS,
+    UPPER,
+    against_mouth,
+    block_means,
+    region_weights,
+)
+
+CONTEXT_FRAMES = 2
+_FLOOR = 0.02
+"""in squared grey levels: well below the noise of 8-bit pictures (1 / 12)"""
+_STILL_GREY_LEVELS = 0.5
+_LUMA = (0.299, 0.587, 0.114)
+_FLOW_RIDGE = 4.0
+_FLOW_FLOOR = 1e-4
+
+
+class FaceMeasures:
+    """Measures pictures on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._regions = region_weights().to(device)
+        self._luma = torch.tensor(_LUMA, device=device)
+        self._dct, self._dct_bands = (matrix.to(device) for matrix in pictures.dct_matrices())
+
+    def __call__(self, frames: Tensor) -> dict[str, Tensor]:
+        """(F, side, side, 3) uint8 to named blocks (F, columns)."""
+        colours = frames.float()
+        luma = colours @ self._luma
+        half = pictures.halved(luma)
+        quarter = pictures.halved(half)
+        residual = pictures.laplacian(luma)
+        fine, middle, coarse = (
+            block_means(band.square()) for band in (residual, pictures.laplacian(half), pictures.laplacian(quarter))
+        )
+        return {
+            **self._sharpness(luma, residual, (fine, middle, coarse)),
+            **self._noise(residual, fine),
+            **self._changes(half, quarter),
+            **self._motion(quarter),
+            **self._colours(colours),
+        }
+
+    def _regional(self, maps: Tensor) -> Tensor:
+        """(F, height, width) to (F, 5) region means."""
+        return block_means(maps) @ self._regions
+
+    def _sharpness(self, luma: Tensor, residual: Tensor, energies: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Energy of the residual at three scales and in six DCT bands, its kurtosis, and the mouth's against the rest.
+
+        A region that was drawn at another resolution, or blended, differs here from its surroundings.
+        """
+        regional = [_log(energy @ self._regions) for energy in energies]
+        bands = pictures.dct_band_energies(luma, self._dct, self._dct_bands)
+        bands = _log(torch.einsum("fbk,br->fkr", bands, self._regions))
+        fourth = self._regional(residual.square().square())
+        kurtosis = (fourth / ((energies[0] @ self._regions) + _FLOOR).square() + 1.0).log()
+        contrasts = [against_mouth(level) for level in (*regional, *bands.unbind(dim=1))]
+        return {
+            "sharpness": torch.cat(regional, dim=1),
+            "sharpness_step": torch.cat([level - before(level) for level in regional[:2]], dim=1),
+            "kurtosis": kurtosis,
+            "dct": bands.flatten(1),
+            "mouth_sharpness": torch.cat(contrasts, dim=1),
+        }
+
+    def _noise(self, residual: Tensor, fine: Tensor) -> dict[str, Tensor]:
+        """How the residual agrees with those of the neighbours: a camera's noise does not, a frozen texture does."""
+        last, following = before(residual), after(residual)
+        single = self._regional((residual - last).square())
+        bend = self._regional((following - 2 * residual + last).square())
+        skip = self._regional((following - last).square())
+        energy = fine @ self._regions
+        behind, ahead = before(energy), after(energy)
+        levels = [_log(single), _log(bend), _log(skip)]
+        return {
+            "noise": torch.cat(levels, dim=1),
+            "mouth_noise": torch.cat([against_mouth(level) for level in levels], dim=1),
+            "noise_agreement": torch.cat(
+                [
+                    (energy + behind - single) / (2 * (energy * behind).sqrt() + _FLOOR),
+                    (behind + ahead - skip) / (2 * (behind * ahead).sqrt() + _FLOOR),
+                    _log(single) - _log(after(single)),
+                ],
+                dim=1,
+            ),
+        }
+
+    def _changes(self, half: Tensor, quarter: Tensor) -> dict[str, Tensor]:
+        """Differences between pictures, and signs of a picture that was shown twice."""
+        change = block_means((half - before(half)).abs())
+        last, following = before(quarter), after(quarter)
+        double = self._regional((following - 2 * quarter + last).abs())
+        skip = self._regional((following - last).abs())
+        still = (change < _STILL_GREY_LEVELS).float().mean(dim=1, keepdim=True)
+        middle = change.median(dim=1, keepdim=True).values
+        return {
+            "change": torch.cat([_log(change @ self._regions), _log(middle), still], dim=1),
+            "change_bend": torch.cat([_log(double), _log(skip)], dim=1),
+        }
+
+    def _motion(self, quarter: Tensor) -> dict[str, Tensor]:
+        """One Lucas-Kanade step for each region: speed, its jerk, the mouth's against the face's, what it leaves."""
+        last = before(quarter)
+        across, down = pictures.gradients((quarter + last) / 2)
+        change = quarter - last
+        xx, yy = (self._regional(slope.square()) + _FLOW_RIDGE for slope in (across, down))
+        xy, xt, yt = (self._regional(a * b) for a, b in ((across, down), (across, change), (down, change)))
+        determinant = xx * yy - xy.square()
+        u, v = (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
+        left_over = change + across * u[:, ALL, None, None] + down * v[:, ALL, None, None]
+        relative = [flow[:, MOUTH : MOUTH + 1] - flow[:, UPPER : UPPER + 2] for flow in (u, v)]
+        return {
+            "speed": (u.square() + v.square() + _FLOW_FLOOR).log(),
+            "jerk": ((u - before(u)).square() + (v - before(v)).square() + _FLOW_FLOOR).log(),
+            "mouth_motion": torch.cat(relative, dim=1),
+            "unexplained": _log(self._regional(left_over.abs())),
+        }
+
+    def _colours(self, colours: Tensor) -> dict[str, Tensor]:
+        """Brightness and tint of the regions, the mouth's against the rest, and how they flicker."""
+        side = colours.shape[1] // NUM_BLOCKS
+        rows = colours.reshape(len(colours), NUM_BLOCKS, side, -1).sum(dim=2)
+        blocks = rows.reshape(len(colours), NUM_BLOCKS, NUM_BLOCKS, side, 3).sum(dim=3).flatten(1, 2) / side**2
+        means = torch.einsum("fbk,br->fkr", blocks, self._regions)
+        red, green, blue = (means + 1.0).log().unbind(dim=1)
+        levels = [green, red - green, blue - green]
+        return {
+            "colour": torch.cat(levels, dim=1),
+            "mouth_colour": torch.cat([against_mouth(level) for level in levels], dim=1),
+            "flicker": _log((means - before(means)).abs().mean(dim=1)),
+        }
+
+
+def _log(energy: Tensor) -> Tensor:
+    return (energy + _FLOOR).log()

@@ -1,0 +1,135 @@
+"""From a name to a pair of encoder specs, from a spec to an encoder on a device."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, cast, get_args
+
+import torch
+
+from iamsb_core.encoders import clip, handcrafted_audio, handcrafted_video, wavlm
+from iamsb_core.encoders.base import Encoder, EncoderName, EncoderSpec
+from iamsb_core.encoders.weights import find_weights, weights_digest
+from iamsb_core.media.clip import FrameView
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+DTYPES: tuple[str, ...] = get_args(Dtype)
+
+_VERSIONS: dict[EncoderName, int] = {
+    "wavlm": wavlm.VERSION,
+    "clip": clip.VERSION,
+    "handcrafted-audio": handcrafted_audio.VERSION,
+    "handcrafted-video": handcrafted_video.VERSION,
+}
+_PRESETS = {
+    "handcrafted": "handcrafted+handcrafted",
+    "wavlm-clip": "wavlm:microsoft/wavlm-large@-1+clip:openai/clip-vit-base-patch16@-1",
+}
+_PAIR = re.compile(r"(?P<audio>handcrafted|wavlm:.+?)\+(?P<visual>handcrafted|clip:.+)")
+_FORM = "AUDIO+VISUAL, such as wavlm:/models/wavlm-large@-1+clip:/models/clip@-1 or wavlm:/models/wavlm+handcrafted"
+
+
+def preset_names() -> tuple[str, ...]:
+    """The pairs that have a name."""
+    return tuple(_PRESETS)
+
+
+def encoder_specs(name: str) -> tuple[EncoderSpec, EncoderSpec]:
+    """The (audio, visual) specs, not yet resolved, of a named pair or of AUDIO+VISUAL; `,DTYPE` may follow either.
+
+    AUDIO is `handcrafted` or `wavlm:WEIGHTS[@LAYER]`, VISUAL is `handcrafted` or `clip:WEIGHTS[@LAYER]`. WEIGHTS is a
+    local folder or a hub id, LAYER a hidden state (-1, the default: the last), DTYPE the networks' (float32).
+    Raises ValueError, with the nearest name, for anything else.
+    """
+    pair, dtype = re.fullmatch(r"(.*?)(?:,(\w*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"{name!r}: no dtype {dtype!r}; there are {', '.join(DTYPES)}{_near(dtype, DTYPES)}")
+    halves = _PAIR.fullmatch(_PRESETS.get(pair, pair))
+    if halves is None:
+        known = preset_names()
+        raise ValueError(f"no encoders {pair!r}; there are {', '.join(known)}, or {_FORM}{_near(pair, known)}")
+    chosen = cast("Dtype", dtype or "float32")
+    return _audio_spec(halves["audio"], chosen), _visual_spec(halves["visual"], chosen)
+
+
+def resolve_spec(spec: EncoderSpec) -> EncoderSpec:
+    """The spec with the digest of its weights, as they lie on this machine, filled in.
+
+    Raises ValueError where the weights are not at hand (saying what to download), where they are not those that the
+    spec was resolved with, or where the spec cannot be met by this code.
+    """
+    _check(spec)
+    if not _has_weights(spec):
+        return spec
+    found = weights_digest(find_weights(spec.weights))
+    if spec.weights_digest not in ("", found):
+        raise ValueError(
+            f"the weights of {spec.weights!r} have changed: digest {found[:12]}, but {spec.weights_digest[:12]} is "
+            "wanted; put the earlier weights back, or extract the features again with these"
+        )
+    return replace(spec, weights_digest=found)
+
+
+def load_encoder(spec: EncoderSpec, device: torch.device | str = "cpu") -> Encoder:
+    """The encoder, frozen, on a device. Raises ValueError as `resolve_spec` does."""
+    resolved, on = resolve_spec(spec), torch.device(device)
+    if resolved.name == "handcrafted-audio":
+        return handcrafted_audio.HandcraftedAudioEncoder(resolved, on)
+    if resolved.name == "handcrafted-video":
+        return handcrafted_video.HandcraftedVideoEncoder(resolved, on)
+    folder = find_weights(resolved.weights)
+    if resolved.name == "wavlm":
+        return wavlm.WavLMEncoder(resolved, folder, on)
+    return clip.ClipEncoder(resolved, folder, on)
+
+
+def _audio_spec(text: str, dtype: Dtype) -> EncoderSpec:
+    if text == "handcrafted":
+        return EncoderSpec(name="handcrafted-audio", version=handcrafted_audio.VERSION)
+    weights, layer = _weights_and_layer(text.removeprefix("wavlm:"))
+    return EncoderSpec(name="wavlm", weights=weights, layer=layer, dtype=dtype, version=wavlm.VERSION)
+
+
+def _visual_spec(text: str, dtype: Dtype) -> EncoderSpec:
+    if text == "handcrafted":
+        return EncoderSpec(name="handcrafted-video", view=FrameView(), version=handcrafted_video.VERSION)
+    weights, layer = _weights_and_layer(text.removeprefix("clip:"))
+    return EncoderSpec(name="clip", weights=weights, layer=layer, dtype=dtype, view=FrameView(), version=clip.VERSION)
+
+
+def _weights_and_layer(text: str) -> tuple[str, int]:
+    """`WEIGHTS@LAYER` or `WEIGHTS`. Raises ValueError for a layer that is not a whole number."""
+    weights, at, layer = text.rpartition("@")
+    if not at:
+        return text, -1
+    if re.fullmatch(r"-1|\d+", layer) is None:
+        raise ValueError(f"{text!r}: the layer after @ is a hidden state, -1 (the last) or 0, 1, 2 ..., not {layer!r}")
+    return weights, int(layer)
+
+
+def _check(spec: EncoderSpec) -> None:
+    """Raises ValueError for a spec that this code cannot meet."""
+    if spec.name not in _VERSIONS:
+        raise ValueError(f"no encoder {spec.name!r}; there are {', '.join(_VERSIONS)}{_near(spec.name, [*_VERSIONS])}")
+    if spec.version != _VERSIONS[spec.name]:
+        raise ValueError(
+            f"features of {spec.name!r} version {spec.version} are wanted, but this code makes version "
+            f"{_VERSIONS[spec.name]}; extract them again, or use the release that made them"
+        )
+    is_visual = spec.name in ("clip", "handcrafted-video")
+    if is_visual != (spec.view is not None):
+        raise ValueError(f"the encoder {spec.name!r} {'needs a view' if is_visual else 'takes no view'}")
+    if not _has_weights(spec) and (spec.weights or spec.layer != -1 or spec.dtype != "float32"):
+        raise ValueError(f"the encoder {spec.name!r} has no weights and no layers, and computes in float32")
+
+
+def _has_weights(spec: EncoderSpec) -> bool:
+    return spec.name in ("wavlm", "clip")
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,186 @@
+"""WavLM (Chen et al. 2022) through transformers: frozen, one hidden layer, on the 50 Hz grid.
+
+Clock: row r of WavLM sees samples [320 r, 320 r + 400), whose centre lies 2.5 ms after the centre of cell r. Row r
+is taken for cell r, and where the clip ends inside a window (10 s give 499 rows) the last cell takes the last row;
+nothing is padded, so a clip's rows are the ones that transformers gives.
+
+Long audio: the convolutions are computed piecewise with exactly the samples that they need, the statistics of
+`do_normalize` and of group-norm front ends (base, base-plus) over the whole clip; so up to layer 0 the chunks equal
+the whole. The transformer looks at a whole clip of up to 40 s; beyond that at runs of at most 20 s with 5 s of
+context on both sides, whose rows are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from iamsb_core.encoders.alignment import chunks, on_grid
+from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
+from iamsb_core.encoders.weights import read_config
+from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip
+from iamsb_core.timeline import TimeGrid
+
+VERSION = 1
+HOP_SECONDS = 0.02
+_HOP_SAMPLES = 320
+_NORM_EPSILON = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkPlan:
+    """How much audio is looked at in one piece, in rows of 20 ms. The values below are part of VERSION."""
+
+    whole_rows: int = 2000
+    """clips of up to this many rows go through the transformer in one piece"""
+    max_rows: int = 1000
+    context_rows: int = 250
+    front_end_rows: int = 500
+    """rows of one pass through the convolutions, which bounds their memory"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """(values - mean) / std."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class WavLMEncoder:
+    """A frozen WavLM on a device."""
+
+    def __init__(self, spec: EncoderSpec, folder: Path, device: torch.device, *, plan: ChunkPlan | None = None) -> None:
+        self._spec, self._device = spec, device
+        self._plan = ChunkPlan() if plan is None else plan
+        self._normalise = bool(read_config(folder, "preprocessor_config.json").get("do_normalize", False))
+        self._dtype = getattr(torch, spec.dtype)
+        self._model = _load(spec, folder).to(device=device, dtype=self._dtype)
+        # a waveform in bfloat16 carries quantisation noise at -50 dB, so the convolutions stay in float32
+        self._model.feature_extractor.float()
+        self._field_samples = _receptive_field(self._model.config)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self._spec
+
+    @property
+    def stream(self) -> StreamSpec:
+        dim = int(self._model.config.hidden_size)
+        return StreamSpec(encoder_identity=self._spec.identity, dim=dim, hop_seconds=HOP_SECONDS)
+
+    def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:
+        """Features of each clip, one clip at a time. Raises ValueError for a clip without a waveform."""
+        return [self._encode(clip) for clip in clips]
+
+    @torch.inference_mode()
+    def _encode(self, clip: DecodedClip) -> EncodedTrack:
+        if clip.waveform is None:
+            raise ValueError("the clip has no audio stream; encode audio only where clip.waveform is given")
+        waveform = self._at_least_one_row(clip.waveform)
+        scale = self._waveform_scale(waveform)
+        norm = self._group_norm_scale(waveform, scale)
+        grid = TimeGrid.covering(clip.duration_seconds, HOP_SECONDS)
+        rows = np.concatenate(list(self._rows(waveform, scale, norm)))
+        return EncodedTrack(on_grid(rows, grid))
+
+    def _at_least_one_row(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.pad(waveform, (0, max(0, self._field_samples - len(waveform))))
+
+    def _waveform_scale(self, waveform: NDArray[np.float32]) -> _Scale | None:
+        """The clip's own mean and standard deviation where the model's preprocessor asks for them."""
+        if not self._normalise:
+            return None
+        variance, mean = torch.var_mean(torch.tensor(waveform), correction=0)
+        return _Scale(mean.to(self._device), (variance + _NORM_EPSILON).sqrt().to(self._device))
+
+    def _samples(self, waveform: NDArray[np.float32], scale: _Scale | None, start: int, stop: int) -> Tensor:
+        """(1, 1, stop - start) on the device, normalised as the model wants."""
+        samples = torch.tensor(waveform[start:stop], device=self._device)
+        return (samples if scale is None else (samples - scale.mean) / scale.std)[None, None]
+
+    def _group_norm_scale(self, waveform: NDArray[np.float32], scale: _Scale | None) -> _Scale | None:
+        """Statistics over the whole clip of the first convolution's channels; None for a layer-norm front end."""
+        first = self._model.feature_extractor.conv_layers[0]
+        if not isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
+            return None
+        kernel, stride = first.conv.kernel_size[0], first.conv.stride[0]
+        num_steps = (len(waveform) - kernel) // stride + 1
+        total = torch.zeros(2, first.conv.out_channels, dtype=torch.float64, device=self._device)
+        max_steps = self._plan.front_end_rows * _HOP_SAMPLES // stride
+        for chunk in chunks(num_steps, max_rows=max_steps, context_rows=0):
+            start, stop = chunk.keep.start * stride, (chunk.keep.stop - 1) * stride + kernel
+            hidden = first.conv(self._samples(waveform, scale, start, stop))[0].double()
+            total += torch.stack([hidden.sum(dim=1), hidden.square().sum(dim=1)])
+        mean, power = total / num_steps
+        variance = (power - mean.square()).clamp_min(0.0)
+        return _Scale(mean.float()[:, None], (variance + first.layer_norm.eps).sqrt().float()[:, None])
+
+    def _rows(self, waveform: NDArray[np.float32], scale: _Scale | None, norm: _Scale | None) -> Any:
+        """The chosen layer's rows, in runs (rows, dim) of float32 on the host."""
+        num_rows = (len(waveform) - self._field_samples) // _HOP_SAMPLES + 1
+        whole = num_rows <= self._plan.whole_rows
+        max_rows = num_rows if whole else self._plan.max_rows
+        for chunk in chunks(num_rows, max_rows=max_rows, context_rows=self._plan.context_rows):
+            convolved = self._convolved(waveform, scale, norm, chunk.read)
+            hidden, _ = self._model.feature_projection(convolved.to(self._dtype))
+            encoded = self._model.encoder(hidden).last_hidden_state[0]
+            yield encoded[chunk.inside].float().cpu().numpy()
+
+    def _convolved(
+        self, waveform: NDArray[np.float32], scale: _Scale | None, norm: _Scale | None, rows: slice
+    ) -> Tensor:
+        """(1, rows, channels): the convolutional front end over the samples that these rows see."""
+        parts = []
+        for chunk in chunks(rows.stop - rows.start, max_rows=self._plan.front_end_rows, context_rows=0):
+            first, last = rows.start + chunk.keep.start, rows.start + chunk.keep.stop - 1
+            start, stop = first * _HOP_SAMPLES, last * _HOP_SAMPLES + self._field_samples
+            parts.append(self._front_end(self._samples(waveform, scale, start, stop), norm))
+        return torch.cat(parts, dim=2).transpose(1, 2)
+
+    def _front_end(self, hidden: Tensor, norm: _Scale | None) -> Tensor:
+        """(1, 1, samples) to (1, channels, rows)."""
+        first, *others = self._model.feature_extractor.conv_layers
+        if norm is None:
+            hidden = first(hidden)
+        else:
+            group_norm = first.layer_norm
+            scaled = (first.conv(hidden) - norm.mean) / norm.std
+            hidden = first.activation(scaled * group_norm.weight[:, None] + group_norm.bias[:, None])
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
+
+
+def _load(spec: EncoderSpec, folder: Path) -> Any:
+    """The model, cut after the chosen layer: what comes later is neither kept nor computed."""
+    from transformers import WavLMModel  # noqa: PLC0415 - seconds to import
+
+    model: Any = WavLMModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    model.eval().requires_grad_(False)
+    encoder, num_layers = model.encoder, len(model.encoder.layers)
+    if not -1 <= spec.layer <= num_layers:
+        raise ValueError(f"this WavLM has the hidden states 0 to {num_layers} (-1: the last), not {spec.layer}")
+    if spec.layer not in (-1, num_layers):
+        encoder.layers = encoder.layers[: spec.layer]
+        if model.config.do_stable_layer_norm:
+            encoder.layer_norm = nn.Identity()  # here the norm belongs to the last layer's output alone
+    return model
+
+
+def _receptive_field(config: Any) -> int:
+    """Samples that one row sees. Raises ValueError for a front end whose rows are not 20 ms apart."""
+    hop, field = 1, 1
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        field += (kernel - 1) * hop
+        hop *= stride
+    if hop != _HOP_SAMPLES:
+        raise ValueError(f"rows of {hop} samples at {SAMPLE_RATE_HZ} Hz do not lie on the 50 Hz grid; take a WavLM")
+    return field

@@ -1,0 +1,101 @@
+"""Where an encoder's weights lie on this machine, and the digest of what they are. Nothing is downloaded here."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from iamsb_core.digest import digest, file_sha256
+
+CONFIG_FILES = ("config.json", "preprocessor_config.json")
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""In the order in which transformers looks for them."""
+
+
+def find_weights(weights: str) -> Path:
+    """The folder that holds a hub id's or a local folder's weights.
+
+    Raises ValueError, with what to download and where to put it, where they are not on this machine.
+    """
+    folder = Path(weights).expanduser()
+    if folder.is_dir():
+        return _complete(folder, weights)
+    if not weights or weights.startswith(("/", ".", "~")) or weights.count("/") != 1:
+        raise ValueError(f"no folder {weights!r} with an encoder's weights; {_way_out('MODEL')}")
+    snapshot = _cached_snapshot(weights)
+    if snapshot is None:
+        raise ValueError(f"no weights of {weights!r} on this machine; {_way_out(weights)}")
+    return _complete(snapshot, weights)
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of the configuration files and of the weights that would be loaded."""
+    names = [*CONFIG_FILES, *_weight_names(folder)]
+    return digest({name: _sha256(folder / name) for name in names})
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """One JSON object of the folder. Raises ValueError where it is not one."""
+    try:
+        content = json.loads((folder / name).read_text())
+    except ValueError as error:
+        raise ValueError(f"{folder / name} is not JSON ({error}); download it again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{folder / name} holds a {type(content).__name__}, not an object; download it again")
+    return content
+
+
+def _complete(folder: Path, weights: str) -> Path:
+    """The folder, if everything an encoder needs is in it."""
+    missing = [name for name in CONFIG_FILES if not (folder / name).is_file()]
+    names = _weight_names(folder)
+    missing += [name for name in names if not (folder / name).is_file()]
+    if not names:
+        missing.append("model.safetensors or pytorch_model.bin")
+    if missing:
+        raise ValueError(f"the weights of {weights!r} at {folder} lack {', '.join(missing)}; {_way_out(weights)}")
+    return folder
+
+
+def _weight_names(folder: Path) -> list[str]:
+    """The weight files that transformers would load: one file, or an index and its shards."""
+    first = next((name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if first is None:
+        return []
+    if not first.endswith(".index.json"):
+        return [first]
+    return [first, *sorted(set(read_config(folder, first)["weight_map"].values()))]
+
+
+def _cached_snapshot(weights: str) -> Path | None:
+    """The hub's local snapshot of a repository's main revision, if there is one."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - a second to import, only hub ids need it
+
+    found = try_to_load_from_cache(weights, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _sha256(path: Path) -> str:
+    stat = path.stat()
+    return _sha256_of_version(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256_of_version(path: Path, size_bytes: int, modified_ns: int) -> str:  # noqa: ARG001 - size and time are the key
+    return file_sha256(path)
+
+
+def _way_out(weights: str) -> str:
+    repository = weights if weights.count("/") == 1 and not weights.startswith(("/", ".", "~")) else "OWNER/MODEL"
+    return (
+        f"on a machine with network, `hf download {repository} {' '.join(CONFIG_FILES)} pytorch_model.bin "
+        "--local-dir FOLDER` (model.safetensors where the repository has it), copy FOLDER here and name it as the "
+        "weights; or use the encoders `handcrafted`, which need no weights"
+    )

@@ -1,0 +1,168 @@
+"""WavLM against transformers itself, on tiny seeded configurations of the real class with both front ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
+
+from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.encoders.load import load_encoder
+from iamsb_core.encoders.wavlm import ChunkPlan, WavLMEncoder
+from iamsb_core.media.clip import DecodedClip, MediaProbe
+
+FRONT_ENDS = ("layer", "group")
+PROBE = MediaProbe(
+    sha256="0" * 64, size_bytes=0, duration_seconds=0.0, container="wav", num_video_streams=0, num_audio_streams=1,
+    video_codec=None, width=0, height=0, rotation_degrees=0, num_video_frames=0, average_fps=0.0,
+    variable_frame_rate=False, video_start_seconds=0.0, audio_codec="pcm", sample_rate_hz=16_000, num_channels=1,
+    audio_start_seconds=0.0,
+)  # fmt: skip
+
+
+def clip_of(waveform: np.ndarray) -> DecodedClip:
+    return DecodedClip(
+        probe=PROBE, duration_seconds=len(waveform) / 16_000, waveform=waveform, frames=None, frame_boxes=None,
+        face_found=None, frame_grid=None, reader="none",
+    )  # fmt: skip
+
+
+def noise(num_samples: int, seed: int = 0) -> np.ndarray:
+    """Noise whose loudness swells and fades, with an offset: normalising it matters."""
+    rng = np.random.default_rng(seed)
+    swell = 0.05 + 0.05 * np.sin(np.arange(num_samples) / 3000.0)
+    return (rng.normal(size=num_samples) * swell + 0.02).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=FRONT_ENDS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """large: layer-norm front end, normalised input, stable layer norm; base and base-plus: none of them."""
+    is_large = request.param == "layer"
+    config = WavLMConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48, conv_dim=(24,) * 7,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, num_buckets=32, max_bucket_distance=80,
+        feat_extract_norm=request.param, do_stable_layer_norm=is_large, conv_bias=is_large,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model = WavLMModel(config).eval()
+    path = tmp_path_factory.mktemp(f"wavlm_{request.param}")
+    model.save_pretrained(path)
+    preprocessor = {"do_normalize": is_large, "feature_size": 1, "sampling_rate": 16_000, "padding_value": 0}
+    (path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return path
+
+
+def reference(folder: Path, waveform: np.ndarray, layer: int) -> np.ndarray:
+    """What transformers gives for one clip: its own feature extractor and model, nothing of ours."""
+    extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder)
+    model = WavLMModel.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        values = extractor(waveform, sampling_rate=16_000, return_tensors="pt").input_values
+        outputs = model(values, output_hidden_states=True)
+    states = outputs.last_hidden_state if layer in (-1, 3) else outputs.hidden_states[layer]
+    return states[0].numpy()
+
+
+def encoder(folder: Path, *, layer: int = -1, plan: ChunkPlan | None = None) -> WavLMEncoder:
+    spec = EncoderSpec(name="wavlm", weights=str(folder), layer=layer)
+    return WavLMEncoder(spec, folder, torch.device("cpu"), plan=plan)
+
+
+@pytest.mark.parametrize("layer", [-1, 0, 1, 3])
+def test_rows_are_those_of_transformers(folder: Path, layer: int) -> None:
+    waveform = noise(24_000)
+    (track,) = encoder(folder, layer=layer).encode([clip_of(waveform)])
+    expected = reference(folder, waveform, layer)
+    assert expected.shape == (74, 32)
+    assert track.main.values.shape == (75, 32)
+    np.testing.assert_allclose(track.main.values[:74], expected, atol=2e-5)
+    np.testing.assert_array_equal(track.main.values[74], track.main.values[73])
+
+
+@pytest.mark.parametrize("num_samples", [1, 399, 400, 480, 719, 720, 16_000])
+def test_the_grid_is_exact_for_any_length(folder: Path, num_samples: int) -> None:
+    (track,) = encoder(folder).encode([clip_of(noise(num_samples))])
+    assert track.main.grid.num_cells == max(1, int(num_samples / 320 + 0.5))
+    assert np.isfinite(track.main.values).all()
+
+
+def test_a_click_shows_in_the_row_of_its_cell(folder: Path) -> None:
+    """The convolutions' row r sees [320 r, 320 r + 400): a click in the middle of a cell changes that cell's row."""
+    model = encoder(folder)
+    waveform = np.zeros(32_000, dtype=np.float32)
+    waveform[320 * 41 + 160] = 1.0
+    with torch.inference_mode():
+        norm = model._group_norm_scale(waveform, None)
+        loud = model._convolved(waveform, None, norm, slice(0, 99))[0]
+        silent = model._convolved(np.zeros_like(waveform), None, norm, slice(0, 99))[0]
+    changed = (loud - silent).abs().amax(dim=1) > 1e-9
+    assert changed.nonzero().flatten().tolist() == [41]
+
+
+def test_alone_or_in_a_batch(folder: Path) -> None:
+    clips = [clip_of(noise(size, seed)) for seed, size in enumerate((20_000, 9_000, 31_000))]
+    together = encoder(folder).encode(clips)
+    for clip, track in zip(clips, together, strict=True):
+        np.testing.assert_array_equal(encoder(folder).encode([clip])[0].main.values, track.main.values)
+
+
+SMALL = ChunkPlan(whole_rows=0, max_rows=60, context_rows=30, front_end_rows=17)
+
+
+def test_up_to_the_first_layer_chunks_equal_the_whole(folder: Path) -> None:
+    """Here everything is local or made so: the clip's statistics, the convolutions, the position's convolution."""
+    clip = clip_of(noise(64_000))
+    whole = encoder(folder, layer=0).encode([clip])[0].main.values
+    chunked = encoder(folder, layer=0, plan=SMALL).encode([clip])[0].main.values
+    np.testing.assert_allclose(chunked, whole, atol=1e-5)
+
+
+def test_seams_do_not_show(folder: Path) -> None:
+    """The transformer sees 120 rows instead of 199: rows move a little, those at a seam no more than the others."""
+    clip = clip_of(noise(64_000))
+    whole = encoder(folder).encode([clip])[0].main.values
+    chunked = encoder(folder, plan=SMALL).encode([clip])[0].main.values
+    error = np.linalg.norm(chunked - whole, axis=1) / np.linalg.norm(whole, axis=1)
+    assert error.max() < 0.02
+    jumps = np.linalg.norm(np.diff(chunked, axis=0), axis=1)
+    at_seams = [edge - 1 for edge in (49, 99, 149)]
+    assert jumps[at_seams].max() < np.quantile(jumps, 0.99)
+
+
+def test_bin_and_safetensors_give_the_same(folder: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    torch.save(WavLMModel.from_pretrained(folder).state_dict(), tmp_path / "pytorch_model.bin")
+    clip = clip_of(noise(8_000))
+    from_bin = load_encoder(EncoderSpec(name="wavlm", weights=str(tmp_path))).encode([clip])
+    np.testing.assert_array_equal(from_bin[0].main.values, encoder(folder).encode([clip])[0].main.values)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_stays_close(folder: Path, dtype: str) -> None:
+    clip = clip_of(noise(16_000))
+    spec = EncoderSpec(name="wavlm", weights=str(folder), dtype=dtype)  # type: ignore[arg-type]
+    half = load_encoder(spec).encode([clip])[0].main.values
+    full = encoder(folder).encode([clip])[0].main.values
+    assert half.dtype == np.float32
+    assert np.linalg.norm(half - full) / np.linalg.norm(full) < 0.02
+
+
+def test_silence_is_finite_and_missing_audio_refused(folder: Path) -> None:
+    (track,) = encoder(folder).encode([clip_of(np.zeros(16_000, dtype=np.float32))])
+    assert np.isfinite(track.main.values).all()
+    silent = DecodedClip(
+        probe=PROBE, duration_seconds=1.0, waveform=None, frames=None, frame_boxes=None, face_found=None,
+        frame_grid=None, reader="none",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="no audio stream"):
+        encoder(folder).encode([silent])
+
+
+def test_a_layer_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="hidden states 0 to 3"):
+        encoder(folder, layer=4)
