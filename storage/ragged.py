@@ -2,7 +2,7 @@
 
 Zarr loses data when one shard is written twice (each write reads, changes and replaces the whole file), so rows wait
 in memory until a shard is full. Chunks carry CRC-32C checksums and are not compressed: float16 features shrink by
-about 6 % under zstd and then take two to three times as long to read.
+5 to 10 % under zstd and then take twice as long to read.
 """
 
 from __future__ import annotations

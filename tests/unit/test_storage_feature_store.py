@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -86,8 +87,12 @@ def test_any_window_equals_slicing_the_whole(
             assert cut.grid == read.window(window).grid
 
 
-@pytest.mark.parametrize("num_clips", [1, 9])
-def test_many_shards_read_as_zarr_reads_them(tmp_path: Path, num_clips: int) -> None:
+@pytest.mark.parametrize(("num_clips", "has_preadv"), [(1, True), (9, True), (9, False)])
+def test_many_shards_read_as_zarr_reads_them(
+    tmp_path: Path, num_clips: int, has_preadv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_preadv:  # as on macOS
+        monkeypatch.delattr(os, "preadv")
     rng = np.random.default_rng(1)
     clips = [rng.standard_normal((int(n), 5)).astype(np.float16) for n in rng.integers(20_000, 60_000, num_clips)]
     group = zarr.create_group(str(tmp_path / "g.zarr"), zarr_format=3)
