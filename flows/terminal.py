@@ -23,6 +23,7 @@ from iamsb_core.digest import plain
 from tasks import progress
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+_FILE_COLUMNS = 120
 _HANDLER = "iamsb-terminal"
 _OURS = ("iamsb_core", "storage", "tasks", "flows")
 
@@ -75,7 +76,8 @@ class Terminal:
             table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
         for row in rows:
             table.add_row(*row)
-        Console(file=self._stdout, highlight=False).print(table)
+        is_terminal = self._stdout.isatty()
+        Console(file=self._stdout, highlight=False, width=None if is_terminal else _FILE_COLUMNS).print(table)
 
     def _failed(self, message: str, code: int) -> int:
         self.messages.print(f"iamsb: {message}", markup=False, highlight=False, soft_wrap=True)
