@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import iamsb_core.systems.iamsb  # noqa: F401  (registers the system)
 from iamsb_core.data.dataset import Item
 from iamsb_core.encoders.base import EncodedTrack, Encoder
 from iamsb_core.encoders.load import load_encoder

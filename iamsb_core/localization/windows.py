@@ -162,6 +162,9 @@ def _join_across_seams(
         beginning = _by_score(proposals[(proposals[:, 0] <= window.start + edge_seconds) & (k > 0)])
         num = min(len(reaching), len(beginning))
         left, right = reaching[:num], beginning[:num]
+        # the windows overlap, so two halves of one segment reach past each other on either side
+        halves = (left[:, 0] <= right[:, 0] + edge_seconds) & (right[:, 1] >= left[:, 1] - edge_seconds)
+        left, right = left[halves], right[halves]
         grown = np.stack([left[:, 0], right[:, 1], np.minimum(left[:, 2], right[:, 2])], axis=1)
         joined.append(grown)
         still_cut.append((grown[:, 1] >= window.end - edge_seconds) & (window.end < duration))

@@ -95,6 +95,14 @@ def test_pieces_longer_than_the_overlap_are_joined_over_every_seam():
     assert len(kept) == 1
 
 
+#  first window  [0 ------------------- 10)            [9.9, 10.0) reaches its right edge
+#  second               [8 ------------------ 18)      [8.0, 8.3) begins at its left edge, and ends before the other
+def test_two_short_pieces_in_one_overlap_are_not_joined_backwards():
+    kept = merged(TWO, [[9.95, 10.0, 0.9]], [[0.0, 0.3, 0.8]])
+    assert (kept[:, 1] > kept[:, 0]).all()
+    assert len(kept) == 2
+
+
 def test_a_proposal_at_the_clips_own_ends_is_not_cut():
     kept = merged(TWO, [[0.0, 1.0, 0.9]], [[9.0, 10.0, 0.8]])
     np.testing.assert_allclose(kept, [[0, 1, 0.9], [17, 18, 0.8]], rtol=1e-6)
