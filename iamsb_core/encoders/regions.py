@@ -1,6 +1,7 @@
 """Pictures of a face as 28 x 28 blocks, and the regions of a face among them.
 
-The crop is a square around the face, held steady; the regions are where the parts of a frontal face lie in it.
+The crop is a square around the face, 1.6 times as wide as a face detector's box and held steady; the regions are where
+the parts of a frontal face lie in it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from torch import Tensor
 NUM_BLOCKS = 28
 """along each side; a picture's side must be a multiple of it"""
 REGIONS: dict[str, tuple[tuple[slice, slice], ...]] = {
-    "mouth": ((slice(17, 24), slice(9, 19)),),
-    "upper": ((slice(7, 13), slice(6, 22)),),
-    "cheeks": ((slice(13, 20), slice(4, 8)), (slice(13, 20), slice(20, 24))),
+    "mouth": ((slice(16, 24), slice(9, 19)),),
+    "upper": ((slice(8, 15), slice(7, 21)),),
+    "cheeks": ((slice(15, 21), slice(6, 9)), (slice(15, 21), slice(19, 22))),
     "border": ((slice(0, 3), slice(0, 28)), (slice(3, 28), slice(0, 3)), (slice(3, 28), slice(25, 28))),
     "all": ((slice(0, 28), slice(0, 28)),),
 }
