@@ -66,7 +66,10 @@ class DenseHead(nn.Module):
 
 @torch.no_grad()
 def seeds(dense: DenseOutputs, num_seeds: int, sigma: float) -> Tensor:
-    """(B, Q) cells by falling score, each pick decaying the cells whose segments it overlaps."""
+    """(B, Q) cells by falling score, each pick decaying the cells whose segments it overlaps; linear in L.
+
+    A clip with fewer cells than seeds repeats one.
+    """
     scores = torch.where(dense.valid, dense.forged_logits.sigmoid(), -2.0)
     rows = torch.arange(len(scores), device=scores.device)
     picks = []
@@ -74,6 +77,6 @@ def seeds(dense: DenseOutputs, num_seeds: int, sigma: float) -> Tensor:
         best = scores.argmax(dim=1)
         picks.append(best)
         overlap = pairwise_tiou(dense.segments, dense.segments[rows, best][:, None])[..., 0]
-        scores = scores * torch.exp(-overlap.square() / sigma)
+        scores = torch.where(scores > 0.0, scores * torch.exp(-overlap.square() / sigma), scores)
         scores[rows, best] = -1.0
     return torch.stack(picks, dim=1)

@@ -24,8 +24,8 @@ class Standardise(nn.Module):
 
     def forward(self, values: Tensor, valid: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D), zero where not valid."""
-        bounded = ((values - self.mean) / self.std).clamp(-_CLIP_DEVIATIONS, _CLIP_DEVIATIONS)
-        return bounded * valid[..., None]
+        scaled = torch.addcmul(-self.mean / self.std, values, 1.0 / self.std)
+        return scaled.clamp_(-_CLIP_DEVIATIONS, _CLIP_DEVIATIONS).mul_(valid[..., None])
 
 
 class Moments:

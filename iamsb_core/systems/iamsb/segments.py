@@ -13,17 +13,17 @@ _TINY = 1e-7
 
 def clamp_through(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     """Clamp whose gradient is that of the identity, so that what overshoots can come back."""
-    bounded = torch.minimum(
-        torch.maximum(x, torch.as_tensor(low, device=x.device)), torch.as_tensor(high, device=x.device)
-    )
-    return x + (bounded - x).detach()
+    with torch.no_grad():
+        moved = x.clamp(min=low).clamp(max=high) - x
+    return x + moved
 
 
 def proper(segments: Tensor, min_length: Tensor | float) -> Tensor:
     """Inside [0, 1] and at least min_length (which broadcasts to (...)) long."""
-    half = 0.5 * torch.as_tensor(min_length, device=segments.device)
-    centre = clamp_through(segments.mean(dim=-1), half, 1.0 - half)
-    reach = clamp_through(0.5 * (segments[..., 1] - segments[..., 0]), half, 1.0)
+    half = 0.5 * min_length
+    start, end = segments.unbind(dim=-1)
+    centre = clamp_through(0.5 * (start + end), half, 1.0 - half)
+    reach = clamp_through(0.5 * (end - start), half, 1.0)
     return clamp_through(torch.stack([centre - reach, centre + reach], dim=-1), 0.0, 1.0)
 
 
