@@ -20,7 +20,7 @@ from torch import Tensor
 from iamsb_core.encoders.alignment import chunks
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.encoders.frames import checked_frames, frame_view
-from iamsb_core.encoders.weights import read_config
+from iamsb_core.encoders.weights import load_frozen, read_config
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.timeline import FeatureTrack, TimeGrid
 
@@ -130,8 +130,7 @@ def _load(spec: EncoderSpec, folder: Path) -> Any:
     """The image tower (also out of a full CLIP checkpoint), cut after the chosen layer."""
     from transformers import CLIPVisionModel  # noqa: PLC0415 - seconds to import
 
-    model: Any = CLIPVisionModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    model.eval().requires_grad_(False)
+    model = load_frozen(CLIPVisionModel, folder, model_types=("clip", "clip_vision_model"))
     num_layers = len(model.encoder.layers)
     if not -1 <= spec.layer <= num_layers:
         raise ValueError(f"this CLIP has the hidden states 0 to {num_layers} (-1: pooled output), not {spec.layer}")

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from iamsb_core.encoders.alignment import chunks, on_grid
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
-from iamsb_core.encoders.weights import read_config
+from iamsb_core.encoders.weights import load_frozen, read_config
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip
 from iamsb_core.timeline import TimeGrid
 
@@ -163,8 +163,7 @@ def _load(spec: EncoderSpec, folder: Path) -> Any:
     """The model, cut after the chosen layer: what comes later is neither kept nor computed."""
     from transformers import WavLMModel  # noqa: PLC0415 - seconds to import
 
-    model: Any = WavLMModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    model.eval().requires_grad_(False)
+    model = load_frozen(WavLMModel, folder, model_types=("wavlm",), dispensable=("masked_spec_embed",))
     encoder, num_layers = model.encoder, len(model.encoder.layers)
     if not -1 <= spec.layer <= num_layers:
         raise ValueError(f"this WavLM has the hidden states 0 to {num_layers} (-1: the last), not {spec.layer}")

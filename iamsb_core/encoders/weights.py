@@ -1,11 +1,21 @@
-"""Where an encoder's weights lie on this machine, and the digest of what they are. Nothing is downloaded here."""
+"""Where an encoder's weights lie on this machine, the digest of what they are, and the frozen model in them.
+
+Nothing is downloaded here.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+import logging
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
+from safetensors import SafetensorError
 
 from iamsb_core.digest import digest, file_sha256
 
@@ -50,6 +60,53 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{folder / name} holds a {type(content).__name__}, not an object; download it again")
     return content
+
+
+def load_frozen(
+    model_class: Any, folder: Path, *, model_types: tuple[str, ...], dispensable: tuple[str, ...] = ()
+) -> Any:
+    """The folder's model in float32, for inference only, without its `dispensable` parameters if need be.
+
+    Raises ValueError where the configuration is of none of the model types, and where the weights cannot be read or do
+    not fill the model: transformers would fill it up with random numbers, and say so only in its log.
+    """
+    found = read_config(folder, "config.json").get("model_type")
+    if found not in model_types:
+        raise ValueError(
+            f"{folder} holds a model of type {found!r}, not {' or '.join(model_types)}; name another folder"
+        )
+    with _quiet_transformers():
+        try:
+            model, report = model_class.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+            raise ValueError(f"the weights at {folder} cannot be read ({error}); download them again") from error
+    missing = sorted(key for key in report["missing_keys"] if key not in dispensable)
+    if missing:
+        raise ValueError(
+            f"the weights at {folder} are not those of a {model_class.__name__}: {len(missing)} parameters are "
+            f"missing, such as {missing[0]}; give the folder of such a model"
+        )
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and no table of unused keys (a full CLIP's text half) while a model is loaded."""
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415 - seconds to import
+
+    switches: Any = transformers_logging
+    logger, had_bars = logging.getLogger("transformers"), switches.is_progress_bar_enabled()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    switches.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if had_bars:
+            switches.enable_progress_bar()
 
 
 def _complete(folder: Path, weights: str) -> Path:

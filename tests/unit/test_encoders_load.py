@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from iamsb_core.encoders.base import EncoderSpec
@@ -126,6 +128,27 @@ def test_missing_weights_say_what_to_download(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"lack preprocessor_config.json, model.safetensors or pytorch_model.bin"):
         find_weights(str(tmp_path))
+
+
+def test_weights_that_do_not_fill_the_model_are_refused(folder: Path) -> None:
+    """Otherwise transformers fills the gaps with random numbers."""
+    weights = load_file(folder / "model.safetensors")
+    gone = next(name for name in weights if "post_layernorm" in name)
+    save_file({name: tensor for name, tensor in weights.items() if name != gone}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"not those of a CLIPVisionModel: 1 parameters are missing, such as .*post_"):
+        load_encoder(clip_spec(folder))
+    with pytest.raises(ValueError, match="a model of type 'clip_vision_model', not wavlm"):
+        load_encoder(EncoderSpec(name="wavlm", weights=str(folder)))
+    (folder / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_encoder(clip_spec(folder))
+
+
+def test_loading_is_quiet_and_leaves_logging_as_it_was(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    level = logging.getLogger("transformers").level
+    load_encoder(clip_spec(folder))
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("transformers").level == level
 
 
 def test_broken_configuration_says_where(folder: Path) -> None:
