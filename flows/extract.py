@@ -66,7 +66,7 @@ class Extraction:
     num_decoded: int
     """videos decoded in this run; 0 where the store had everything"""
     bad: tuple[BadVideo, ...]
-    """videos that cannot be used, one entry for each stream concerned"""
+    """videos of which a stream, or both, cannot be used"""
 
     @property
     def num_bad(self) -> int:

@@ -48,7 +48,7 @@ def choose_encoders(chosen: str | tuple[EncoderSpec, EncoderSpec]) -> tuple[Enco
 
 @task(
     task_run_name="shard-{job.digest:.12}",
-    cache_policy=ByContent("job"),
+    cache_policy=ByContent(),
     persist_result=True,
     result_serializer="json",
     retries=NUM_RETRIES,
@@ -69,20 +69,23 @@ def list_bad(stock: Stock, specs: tuple[EncoderSpec, EncoderSpec], store: Path) 
         if video.media_sha256 is not None:
             names[video.media_sha256].append(video)
     features = FeatureStore(store)
+    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for spec in specs:
+        for record in features.failures(spec.identity, names):
+            found[record.sha256, record.kind, record.reason].append(stream_name(spec.modality))
     failed = [
         BadVideo(
             video_id=video.video_id,
             path=video.path.as_posix(),
-            kind=record.kind,
-            reason=record.reason,
-            stream=stream_name(spec.modality),
+            kind=kind,
+            reason=reason,
+            stream=streams[0] if len(streams) < len(specs) else "",
         )
-        for spec in specs
-        for record in features.failures(spec.identity, names)
-        for video in names[record.sha256]
+        for (sha256, kind, reason), streams in found.items()
+        for video in names[sha256]
     ]
     bad = (*stock.bad, *sorted(failed, key=lambda one: (one.video_id, one.stream)))
     rows = [{"video": one.video_id, "stream": one.stream, "kind": one.kind, "reason": one.reason} for one in bad]
     if rows:
-        create_table_artifact(rows[:_NUM_ROWS_SHOWN], key="bad-videos", description=f"{len(rows)} bad streams")
+        create_table_artifact(rows[:_NUM_ROWS_SHOWN], key="bad-videos", description=f"{len(rows)} bad videos")
     return bad

@@ -26,7 +26,7 @@ class BadVideo:
     kind: str
     reason: str
     stream: str = ""
-    """audio or visual, where only one of them is bad"""
+    """audio or visual, where only that one is bad"""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Addressed(Protocol):
     def digest(self) -> str: ...
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ByContent(CachePolicy):
     """The cache key is the digest of one input's content: never a path, a date or the text of the code."""
 

@@ -1,0 +1,145 @@
+"""train, evaluate, localize and retrain, on a tiny dataset with a tiny model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prefect.exceptions import ParameterTypeError
+
+from flows.evaluate import evaluate
+from flows.localize import localize
+from flows.retrain import retrain
+from flows.train import TrainFlowConfig, train
+from iamsb_core.digest import plain
+from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
+from iamsb_core.training.config import TrainConfig
+from storage.home import Home
+from storage.prediction_store import read_predictions
+from storage.registry import get_alias
+from tasks.fitting import TrainedModel
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def tiny_config(epochs: int = 1) -> TrainFlowConfig:
+    system = replace(
+        compact(),
+        dim=32,
+        neck=NeckConfig(num_blocks=1, expansion=1, edge_dim=8),
+        coarse=CoarseConfig(num_queries=12, hidden_multiple=1),
+    )
+    return TrainFlowConfig(system_config=plain(system), training=TrainConfig(epochs=epochs, batch_size=3))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: None
+) -> tuple[TrainedModel, Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("models") / "home"
+        patch.setenv("IAMSB_HOME", str(folder))
+        return train(tiny_dataset, config=tiny_config()), folder
+
+
+@pytest.fixture(autouse=True)
+def home(trained: tuple[TrainedModel, Path], monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("IAMSB_HOME", str(trained[1]))
+    return Home.current()
+
+
+def test_the_first_model_is_the_champion_and_is_not_trained_twice(
+    trained: tuple[TrainedModel, Path], tiny_dataset: Path, home: Home
+):
+    model = trained[0].model
+    champion = get_alias(home)
+    assert champion is not None
+    assert champion.uri == model.uri
+    again = train(tiny_dataset, config=tiny_config())
+    assert again.reused
+    assert again.run_id == trained[0].run_id
+
+
+def test_evaluate_scores_a_model_beside_the_baselines(trained: tuple[TrainedModel, Path], tiny_dataset: Path):
+    done = evaluate(tiny_dataset, model=trained[0].model.uri)
+    assert set(done.report.ap) == {"0.5", "0.75", "0.9", "0.95"}
+    assert set(done.report.streams) == {"audio", "visual"}
+    assert set(done.baselines) == {"random", "untrained"}
+    assert done.report.counts.clips == 3
+    stored = read_predictions(Path(done.predictions.path))
+    assert sorted(stored.predictions) == sorted(f"test/{path.name}" for path in (tiny_dataset / "test").glob("*.mp4"))
+
+
+def test_localize_reports_and_a_bad_file_is_a_result_too(
+    trained: tuple[TrainedModel, Path], tiny_dataset: Path, tmp_path: Path
+):
+    video = min((tiny_dataset / "test").glob("*.mp4"))
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    good, bad = localize([video, broken], trained[0].model.uri, tmp_path / "out")
+    assert (good.state, bad.state) == ("done", "failed")
+    assert good.report_json is not None
+    report = json.loads(good.report_json.read_text())
+    assert report["model"]["uri"] == trained[0].model.uri
+    assert good.report_html is not None
+    assert good.report_html.parent == tmp_path / "out" / video.stem
+    assert bad.error
+    with pytest.raises(RuntimeError, match="none of 1 videos could be examined"):
+        localize([broken], trained[0].model.uri, tmp_path / "out2")
+    with pytest.raises(ValueError, match="no file"):
+        localize([tmp_path / "nowhere.mp4"], trained[0].model.uri)
+
+
+def test_a_report_says_what_an_evaluation_says(trained: tuple[TrainedModel, Path], tiny_dataset: Path, tmp_path: Path):
+    video = min((tiny_dataset / "test").glob("*.mp4"))
+    (reported,) = localize([video], trained[0].model.uri, tmp_path / "out")
+    done = evaluate(tiny_dataset, model=trained[0].model.uri, baselines=False)
+    predicted = read_predictions(Path(done.predictions.path)).predictions[f"test/{video.name}"]
+    assert reported.clip_score == pytest.approx(predicted.clip_score, abs=1e-4)
+
+
+def test_retraining_says_when_nothing_is_new_and_promotes_only_what_is_better(
+    trained: tuple[TrainedModel, Path], tiny_dataset: Path, tmp_path: Path, home: Home
+):
+    idle = retrain(tiny_dataset, config=tiny_config())
+    assert idle.outcome == "nothing new"
+    assert retrain(tmp_path / "nowhere", config=tiny_config()).outcome == "no data"
+
+    entries = json.loads((tiny_dataset / "metadata.min.json").read_text())
+    grown = tmp_path / "grown"
+    grown.mkdir()
+    for split in ("train", "dev", "test"):
+        (grown / split).symlink_to(tiny_dataset / split)
+    (grown / "metadata.min.json").write_text(json.dumps(entries[1:]))
+    done = retrain(grown, config=tiny_config())
+    assert done.champion == trained[0].model.uri
+    assert done.candidate_selection is not None
+    assert done.champion_selection is not None
+    better = done.candidate_selection > done.champion_selection
+    assert done.outcome == ("promoted" if better else "kept")
+    champion = get_alias(home)
+    assert champion is not None
+    assert champion.uri == (done.candidate if better else done.champion)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"system": "iambs"}, "did you mean 'iamsb'"),
+        ({"system_config": {"dims": 3}}, "did you mean 'dim'"),
+        ({"training": {"epoch": 3}}, "epoch"),
+        ({"training": {"epochs": 0}}, "epochs of at least 1"),
+    ],
+)
+def test_a_wrong_training_is_refused_before_anything_runs(config: dict[str, object], message: str):
+    with pytest.raises(ParameterTypeError, match=message):
+        train(Path("nowhere"), config=config)
+
+
+def test_an_unreadable_model_is_one_clear_error(tiny_dataset: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="`iamsb train` prints"):
+        evaluate(tiny_dataset, model=str(tmp_path))
+    with pytest.raises(ValueError, match="cannot find the model 'models:/iamsb/99'"):
+        evaluate(tiny_dataset, model="models:/iamsb/99")
