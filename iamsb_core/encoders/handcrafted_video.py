@@ -1,8 +1,8 @@
 """Handcrafted features of face crops at the view's frame rate: no weights needed.
 
-Per region of the face (mouth, upper face, cheeks, border, all): what high-pass filters and the block DCT leave, how it
-agrees from picture to picture, motion, colour (`face_measures`). All of it is taken against its own surroundings in
-time (`normalisation`).
+Per region of the face (mouth, upper face, the ring around the mouth, border, all): what high-pass filters and the block
+DCT leave, how it agrees from picture to picture, motion, colour (`face_measures`). All of it is taken against its own
+surroundings in time (`normalisation`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from iamsb_core.encoders.regions import NUM_BLOCKS
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.timeline import FeatureTrack, TimeGrid
 
-VERSION = 1
+VERSION = 2
 _FRAMES_PER_PASS = 24
 _SIDE_MULTIPLE = 8 * NUM_BLOCKS // 2
 """blocks at half and quarter size, and 8 x 8 transforms, must come out whole"""

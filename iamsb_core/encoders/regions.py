@@ -14,12 +14,17 @@ NUM_BLOCKS = 28
 REGIONS: dict[str, tuple[tuple[slice, slice], ...]] = {
     "mouth": ((slice(16, 24), slice(9, 19)),),
     "upper": ((slice(8, 15), slice(7, 21)),),
-    "cheeks": ((slice(15, 21), slice(6, 9)), (slice(15, 21), slice(19, 22))),
+    "around": (
+        (slice(13, 16), slice(7, 21)),
+        (slice(16, 26), slice(6, 9)),
+        (slice(16, 26), slice(19, 22)),
+        (slice(24, 26), slice(9, 19)),
+    ),
     "border": ((slice(0, 3), slice(0, 28)), (slice(3, 28), slice(0, 3)), (slice(3, 28), slice(25, 28))),
     "all": ((slice(0, 28), slice(0, 28)),),
 }
-"""(rows, columns) of blocks"""
-MOUTH, UPPER, CHEEKS, BORDER, ALL = range(5)
+"""(rows, columns) of blocks; `around` is the ring of lip, cheeks and chin around the mouth"""
+MOUTH, UPPER, AROUND, BORDER, ALL = range(5)
 
 
 def region_weights() -> Tensor:
@@ -41,5 +46,5 @@ def block_means(pictures: Tensor) -> Tensor:
 
 
 def against_mouth(regions: Tensor) -> Tensor:
-    """(F, 5) logarithms to (F, 3): the mouth's against those of the upper face, the cheeks and the border."""
+    """(F, 5) logarithms to (F, 3): the mouth's against the upper face's, the ring's around it and the border's."""
     return regions[:, MOUTH : MOUTH + 1] - regions[:, UPPER:ALL]

@@ -16,7 +16,7 @@ from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.encoders.face_measures import FaceMeasures
 from iamsb_core.encoders.handcrafted_video import HandcraftedVideoEncoder
 from iamsb_core.encoders.load import encoder_specs
-from iamsb_core.encoders.regions import ALL, CHEEKS, MOUTH, REGIONS, block_means, region_weights
+from iamsb_core.encoders.regions import ALL, AROUND, MOUTH, REGIONS, block_means, region_weights
 from iamsb_core.media.clip import DecodedClip, FrameView, MediaProbe
 from iamsb_core.timeline import TimeGrid
 
@@ -89,11 +89,11 @@ def test_a_blank_film_is_zero_everywhere(encoder: HandcraftedVideoEncoder, grey:
 
 
 def test_a_softened_mouth_shows_in_the_mouths_sharpness(encoder: HandcraftedVideoEncoder) -> None:
-    """Cells 10 to 19 have the mouth blurred: exactly there it loses to the cheeks, by far more than they vary."""
+    """Cells 10 to 19 have the mouth blurred: exactly there it loses to the ring around it."""
     frames = film(40)
     mouth = frames[10:20, *MOUTH_PIXELS]
     frames[10:20, *MOUTH_PIXELS] = gaussian_filter(mouth.astype(float), sigma=(0, 2, 2, 0)).astype(np.uint8)
-    contrast = encoder.measure(frames)["mouth_sharpness"][:, CHEEKS - 1]
+    contrast = encoder.measure(frames)["mouth_sharpness"][:, AROUND - 1]
     soft = np.zeros(40, dtype=bool)
     soft[10:20] = True
     assert contrast[soft].max() < contrast[~soft].min() - 1.0
@@ -126,7 +126,7 @@ def test_regions_average_their_blocks() -> None:
     picture[0][MOUTH_PIXELS] = 5.0
     means = (block_means(picture) @ weights)[0]
     assert means[MOUTH] == 5.0
-    assert means[CHEEKS] == 0.0
+    assert means[AROUND] == 0.0
     assert means[ALL] == pytest.approx(5.0 * 80 / 784)
 
 
