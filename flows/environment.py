@@ -31,7 +31,7 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "iamsb_core,storage,tasks",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "iamsb_core,storage,tasks,flows",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

@@ -14,7 +14,7 @@ from flows.evaluate import evaluate
 from flows.extract import ExtractConfig, extract
 from flows.train import TrainFlowConfig, train
 from storage.home import Home
-from tasks.models import champion, find_model, promote
+from tasks.models import champion, encoders_of, find_model, promote
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ def _retrain(root: Path, dataset: str, config: TrainFlowConfig) -> Retraining:
     before = champion(home)
     if before is not None:
         _, card = find_model(home, before.uri)
-        if card.training.get("manifest") == extracted.manifest.sha256:
+        made_for = [spec.identity for spec in encoders_of(card)]
+        wanted = [extracted.audio.identity, extracted.visual.identity]
+        if card.training.get("manifest") == extracted.manifest.sha256 and made_for == wanted:
             message = f"the champion {before.uri} was trained on this very data"
             return Retraining(outcome="nothing new", message=message, champion=before.uri)
     trained = train(root, dataset, config)
@@ -66,7 +68,12 @@ def _retrain(root: Path, dataset: str, config: TrainFlowConfig) -> Retraining:
     )
     if before is None or before.sha256 == trained.model.sha256:
         return done
-    theirs = _selection(root, dataset, before.uri, config.device)
+    try:
+        theirs = _selection(root, dataset, before.uri, config.device)
+    except ValueError as error:
+        promote(home, trained.model)
+        message = f"{trained.model.uri} replaces {before.uri}, which cannot be used any more: {error}"
+        return replace(done, champion=before.uri, message=message)
     done = replace(done, champion=before.uri, champion_selection=theirs)
     if ours <= theirs:
         return replace(done, outcome="kept", message=f"{before.uri} stays: {theirs:.4f} against {ours:.4f} on dev")

@@ -30,6 +30,7 @@ from flows.environment import (
     read_services,
 )
 from storage.home import Home
+from storage.mlflow_setup import initialise_database
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Services:
     def _start_mlflow(self, port: int) -> None:
         """The page over the same database and artifact folder that runs without a server use."""
         url = f"http://{HOST}:{port}"
+        initialise_database(self.home)
         command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
         command += ["--backend-store-uri", self.home.tracking_uri({})]
         command += ["--default-artifact-root", str(self.home.artifacts)]
