@@ -10,6 +10,7 @@ from flows.extract import ExtractConfig, extract
 from iamsb_core.manifest import Split
 from iamsb_core.metrics.protocols import protocol as named_protocol
 from storage.home import Home
+from tasks.features import check_truth
 from tasks.models import encoders_of, evaluate_model, find_model
 from tasks.policy import resolve_device
 from tasks.scoring import EvaluateJob, Evaluation
@@ -32,6 +33,7 @@ def evaluate(
     home = Home.current()
     rules = named_protocol(protocol)
     ref, card = find_model(home, model)
+    check_truth(dataset, root, (split,))
     extracted = extract(root, dataset, ExtractConfig(specs=encoders_of(card), device=device, splits=(split,)))
     job = EvaluateJob(
         dataset=dataset,

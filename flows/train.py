@@ -12,6 +12,7 @@ from flows.extract import ExtractConfig, extract
 from iamsb_core.digest import plain
 from iamsb_core.training.config import TrainConfig
 from storage.home import Home
+from tasks.features import check_truth
 from tasks.fitting import TrainedModel, TrainJob, checked_system_config
 from tasks.models import champion, promote, train_system
 from tasks.policy import resolve_device
@@ -37,6 +38,7 @@ class TrainFlowConfig:
 def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlowConfig()) -> TrainedModel:
     """Train a system; the first model of a home becomes its champion."""
     home = Home.current()
+    check_truth(dataset, root, ("train", "dev"))
     features = ExtractConfig(
         encoders=config.encoders,
         device=config.device,

@@ -10,6 +10,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 
 from iamsb_core.datasets.registry import read_dataset
+from iamsb_core.datasets.validation import validate
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.encoders.load import encoder_specs, resolve_spec
 from iamsb_core.manifest import SPLITS, Split, VideoRecord, stream_name
@@ -37,6 +38,14 @@ def take_stock(dataset: str, root: Path, home: Home, splits: tuple[Split, ...] =
         for name, reason in found.unreadable.items()
     )
     return Stock(replace(manifest, videos=found.videos), tuple(bad))
+
+
+@task
+def check_truth(dataset: str, root: Path, splits: tuple[Split, ...]) -> None:
+    """Raises ValueError where a manifest's truth would make training, or its numbers, wrong."""
+    manifest = read_dataset(dataset, root)
+    chosen = replace(manifest, videos=tuple(video for video in manifest.videos if video.split in splits))
+    validate(chosen, look_at_files=False).raise_for_errors()
 
 
 @task(retries=NUM_RETRIES, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=worth_retrying)

@@ -8,10 +8,12 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from iamsb_core.datasets.registry import read_dataset
+from iamsb_core.datasets.validation import validate
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import STREAMS
 from iamsb_core.report import Thresholds
 from iamsb_core.training.model_folder import ModelCard, read_card
+from storage.feature_store import FeatureStore
 from storage.home import Home
 from storage.refs import ManifestRef, ModelRef
 from storage.registry import get_alias, resolve_model, set_alias
@@ -36,7 +38,7 @@ RETRIED = {"retries": NUM_RETRIES, "retry_delay_seconds": RETRY_DELAYS, "retry_c
 def train_system(job: TrainJob) -> TrainedModel:
     """Train, or go on training, and register the model."""
     stock = take_stock.fn(job.dataset, job.root, job.home, ("train", "dev"))
-    _check(stock, job.manifest)
+    _check(stock, job.manifest, job.home.features, job.audio, job.visual)
     return fitting.fit(job, stock.manifest)
 
 
@@ -44,7 +46,8 @@ def train_system(job: TrainJob) -> TrainedModel:
 def evaluate_model(job: EvaluateJob) -> Evaluation:
     """Predict and score one split, with a table in the run's page."""
     stock = take_stock.fn(job.dataset, job.root, job.home, (job.split,))
-    _check(stock, job.manifest)
+    _, card = find_model.fn(job.home, job.model.uri)
+    _check(stock, job.manifest, job.home.features, *encoders_of(card))
     done = scoring.score(job, stock.manifest)
     rows = [
         {"of": name, **{f"AP@{key}": value for key, value in report.ap.items()}, "AUC": report.auc}
@@ -54,9 +57,21 @@ def evaluate_model(job: EvaluateJob) -> Evaluation:
     return done
 
 
-def _check(stock: Stock, wanted: ManifestRef) -> None:
-    if ManifestRef.of(stock.manifest).sha256 != wanted.sha256:
-        raise ValueError(f"the dataset at {stock.manifest.root} changed while the flow ran; run it again")
+def _check(stock: Stock, wanted: ManifestRef, store: Path, audio: EncoderSpec, visual: EncoderSpec) -> None:
+    """Raises ValueError where the dataset changed since its extraction, or its truth does not fit what was decoded."""
+    manifest = stock.manifest
+    if ManifestRef.of(manifest).sha256 != wanted.sha256:
+        raise ValueError(f"the dataset at {manifest.root} changed while the flow ran; run it again")
+    durations = {}
+    for spec in (audio, visual):
+        records = FeatureStore(store).records(
+            spec.identity, [v.media_sha256 for v in manifest.videos if v.media_sha256]
+        )
+        for video in manifest.videos:
+            record = records.get(video.media_sha256 or "")
+            if record is not None and record.status != "failed":
+                durations[video.video_id] = record.duration_seconds
+    validate(manifest, durations=durations, look_at_files=False).raise_for_errors()
 
 
 @task
