@@ -22,7 +22,7 @@ CONSOLE_VARIABLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 SERVICES_FILE = "services.json"
 ADDRESS_MARK = "# written by `iamsb up`, removed by `iamsb down`\n"
 """The first line of a prefect.toml of ours, which tells the `prefect` command in a folder where the server is."""
-_SERVER_MODULE = "prefect.server.api.server:create_app"
+SERVER_MODULE = "prefect.server.api.server:create_app"
 _PROBE_SECONDS = 2.0
 _CLOCK_TOLERANCE_SECONDS = 5.0
 """a process's start is told against the system's boot time, which moves when the clock is set"""
@@ -140,7 +140,7 @@ def _stop_orphans(prefect_home: Path) -> None:
     """End the short-lived Prefect servers of this home whose command was killed before it could stop them."""
     for process in psutil.process_iter():
         try:
-            if process.pid == os.getpid() or _SERVER_MODULE not in process.cmdline():
+            if process.pid == os.getpid() or SERVER_MODULE not in process.cmdline():
                 continue
             environment = process.environ()
         except psutil.Error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.environment import Orchestrator
+from flows.server import serve
 from flows.terminal import Terminal
 from iamsb_core.datasets.registry import read_dataset
 from iamsb_core.datasets.validation import validate
@@ -19,9 +20,9 @@ def forge(
     terminal: Terminal, *, orchestrator: Orchestrator, media: Path, out: Path, quick: bool, seed: int
 ) -> dict[str, Any]:
     """Run the forging flow."""
-    del orchestrator
     if not media.is_dir():
         raise ValueError(f"{media} is not a folder; give a folder of real clips")
+    serve(orchestrator)
     from flows.forge import forge as flow  # noqa: PLC0415 - after the quick check
 
     done = flow(out.absolute(), media.absolute(), quick_forgery() if quick else real_forgery(), seed)

@@ -8,6 +8,7 @@ from typing import Any
 from flows.commands.datasets import show as show_dataset
 from flows.commands.models import evaluation_document, show_localized, show_metrics
 from flows.environment import Orchestrator
+from flows.server import serve
 from flows.terminal import Terminal
 from iamsb_core.digest import plain
 from storage.home import Home
@@ -19,6 +20,7 @@ def demo(
     """Run the demo flow and show what came of it."""
     if media is not None and not media.is_dir():
         raise ValueError(f"{media} is not a folder; give a folder of real clips, or leave --media out")
+    serve(orchestrator)
     from flows.demo import demo as flow  # noqa: PLC0415 - after the quick check
 
     home = Home.current()

@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.environment import Orchestrator
-from flows.extract import ExtractConfig, Extraction
-from flows.extract import extract as extract_flow
+from flows.server import serve
 from flows.terminal import Terminal
 from iamsb_core.digest import plain
 from storage.export import export_features
 from storage.feature_store import FeatureStore
 from storage.home import Home
 from tasks import progress
-from tasks.features import choose_encoders, take_stock
-from tasks.policy import runner
 
 _NUM_BAD_SHOWN = 40
 
@@ -31,14 +28,18 @@ def extract(
     **config: Any,
 ) -> dict[str, Any]:
     """Run the extraction flow and list what could not be used."""
-    del orchestrator
+    serve(orchestrator)
+    from flows.extract import ExtractConfig  # noqa: PLC0415 - imports Prefect, which reads the server's address
+    from flows.extract import extract as extract_flow  # noqa: PLC0415
+    from tasks.policy import runner  # noqa: PLC0415
+
     flow = extract_flow.with_options(task_runner=runner(workers, dask_address))
     done = flow(root, name, ExtractConfig(**config))
     show(terminal, done)
     return {**plain(done), "num_bad": done.num_bad}
 
 
-def show(terminal: Terminal, done: Extraction) -> None:
+def show(terminal: Terminal, done: Any) -> None:
     """The outcome of an extraction in words."""
     if done.bad:
         rows = [(one.path, one.stream, one.kind, one.reason) for one in done.bad[:_NUM_BAD_SHOWN]]
@@ -55,6 +56,8 @@ def export(
 ) -> dict[str, Any]:
     """Write features that are in the store as .npy files with JSON clocks."""
     del orchestrator
+    from tasks.features import choose_encoders, take_stock  # noqa: PLC0415 - imports Prefect, which takes a second
+
     home = Home.current()
     specs = choose_encoders.fn(encoders)
     stock = take_stock.fn(name, root, home)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.environment import Orchestrator
+from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
@@ -33,11 +34,13 @@ def train(
     config: Path | None,
 ) -> dict[str, Any]:
     """Run the training flow."""
-    del orchestrator
-    from flows.train import TrainFlowConfig  # noqa: PLC0415 - after the quick checks of the command line
+    given_config = _read_config(config)
+    serve(orchestrator)
+    from flows.train import TrainFlowConfig  # noqa: PLC0415 - imports Prefect, which reads the server's address
     from flows.train import train as flow  # noqa: PLC0415
 
-    chosen = _training_config(config)
+    where = "configuration" if config is None else config.name
+    chosen = parse(TrainFlowConfig, given_config, where=where)
     training = chosen.training
     training = training if epochs is None else replace(training, epochs=epochs)
     training = training if seed is None else replace(training, seed=seed)
@@ -53,18 +56,18 @@ def train(
     return {**plain(done), "model": done.model.uri, "model_sha256": done.model.sha256, "mlflow": _tracking_uri()}
 
 
-def _training_config(path: Path | None) -> Any:
-    from flows.train import TrainFlowConfig  # noqa: PLC0415
-
+def _read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
-        return TrainFlowConfig()
+        return {}
     if not path.is_file():
         raise UsageError(f"no configuration file {path}")
     try:
         data = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
-    return parse(TrainFlowConfig, data, where=path.name)
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} must hold one JSON object, got {data!r:.60}")
+    return data
 
 
 def evaluate(
@@ -79,10 +82,10 @@ def evaluate(
     device: str,
 ) -> dict[str, Any]:
     """Run the evaluation flow and show its table."""
-    del orchestrator
     if split not in SPLITS:
         raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
     named_protocol(protocol)
+    serve(orchestrator)
     from flows.evaluate import evaluate as flow  # noqa: PLC0415
 
     done = flow(root, name, model, split=split, protocol=protocol, device=device)
@@ -157,7 +160,7 @@ def localize(
     device: str,
 ) -> dict[str, Any]:
     """Run the localisation flow; failed where a video could not be examined."""
-    del orchestrator
+    serve(orchestrator)
     from flows.localize import localize as flow  # noqa: PLC0415
 
     done = flow(videos, model, out, device)

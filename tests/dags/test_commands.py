@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from flows.cli import main
 from flows.train import TrainFlowConfig
@@ -26,9 +27,8 @@ class Shell:
 
     def __init__(self, home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capfd = capfd
-        monkeypatch.setattr(os, "environ", os.environ)
         monkeypatch.setenv("IAMSB_HOME", str(home))
-        monkeypatch.delenv("PREFECT_API_URL", raising=False)
+        monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())  # the tests' own server
 
     def __call__(self, *arguments: object, code: int = 0) -> dict[str, Any]:
         self._capfd.readouterr()
