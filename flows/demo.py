@@ -48,7 +48,7 @@ class Demo:
 
 def demo_training(seed: int, *, quick: bool) -> TrainFlowConfig:
     """A small IaMSB, minutes of training on two cores; with quick, just enough steps to see every stage work."""
-    epochs, evaluated = (2, 1) if quick else (60, 5)
+    epochs, evaluated = (2, 1) if quick else (26, 5)
     training = TrainConfig(
         epochs=epochs, batch_size=16, learning_rate=1e-3, ema_decay=0.99, evaluate_every_epochs=evaluated, seed=seed
     )

@@ -27,6 +27,8 @@ class AugmentConfig:
     a person, a microphone or a camera is mostly such a constant"""
     gain_scale: float = 0.1
     """standard deviation of the logarithm of a factor on every dimension's deviation from its mean"""
+    noise_scale: float = 0.0
+    """standard deviation of noise on every cell, in units of the clip's own spread"""
     reverse_share: float = 0.0
     """of items played backwards, truth included; off, since speech has a direction"""
 
@@ -56,7 +58,10 @@ def _shifted(track: FeatureTrack, config: AugmentConfig, rng: np.random.Generato
     mean, spread = values.mean(axis=0), values.std(axis=0)
     gain = np.exp(config.gain_scale * rng.standard_normal(track.dim)).astype(np.float32)
     offset = (config.offset_scale * rng.standard_normal(track.dim)).astype(np.float32) * spread
-    return FeatureTrack((values - mean) * gain + mean + offset, track.grid)
+    varied = (values - mean) * gain + mean + offset
+    if config.noise_scale > 0.0:
+        varied += config.noise_scale * spread * rng.standard_normal(values.shape, dtype=np.float32)
+    return FeatureTrack(varied, track.grid)
 
 
 def _reversed(item: Item) -> Item:

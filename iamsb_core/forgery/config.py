@@ -53,8 +53,8 @@ class ModalityMix:
 class SyntheticConfig:
     """The talking people drawn when no media is given."""
 
-    num_people: int = 26
-    seconds_per_person: float = 16.0
+    num_people: int = 44
+    seconds_per_person: float = 10.0
 
     def __post_init__(self) -> None:
         if self.num_people < 3 or self.seconds_per_person < 4:
@@ -68,11 +68,11 @@ class SyntheticConfig:
 class ForgeConfig:
     """Everything that, with the seed and the media, decides the bytes of a forged dataset."""
 
-    num_clips: tuple[int, int, int] = (160, 24, 48)
+    num_clips: tuple[int, int, int] = (280, 28, 56)
     """train, dev, test"""
-    people_shares: tuple[float, float, float] = (16.0, 4.0, 6.0)
+    people_shares: tuple[float, float, float] = (30.0, 5.0, 9.0)
     """relative numbers of people in train, dev, test; each gets at least one"""
-    clip_seconds: tuple[float, float] = (4.0, 6.0)
+    clip_seconds: tuple[float, float] = (3.0, 5.0)
     """a source shorter than the first number is used whole, from min_source_seconds on"""
     min_source_seconds: float = 2.0
     max_source_seconds: float = 60.0
@@ -127,13 +127,13 @@ class ForgeConfig:
 
 
 def demo_forgery() -> ForgeConfig:
-    """Enough to train on in minutes on 2 cores: 232 clips of 4 to 6 s of 26 drawn people."""
+    """Enough to train on in minutes on 2 cores: 364 clips of 3 to 5 s of 44 drawn people."""
     return ForgeConfig()
 
 
 def real_forgery() -> ForgeConfig:
     """For a small folder of genuine recordings: more clips, of 3 to 6 s, cut from overlapping windows."""
-    return ForgeConfig(num_clips=(320, 48, 96), clip_seconds=(3.0, 6.0))
+    return ForgeConfig(num_clips=(320, 48, 96), people_shares=(16.0, 4.0, 6.0), clip_seconds=(3.0, 6.0))
 
 
 def quick_forgery() -> ForgeConfig:

@@ -140,8 +140,11 @@ class LossConfig:
 class OutputConfig:
     """From segments to proposals."""
 
-    nms_sigma: float = 0.5
+    nms_sigma: float = 0.8
     fusion_sigma: float = 0.5
+    evidence_weight: float = 0.33
+    """a query's confidence is multiplied by (edges * inside) ** evidence_weight, where the dense head's boundary
+    probabilities at its two ends and its mean forged probability inside speak; 0 leaves confidences alone (ours)"""
     unselected_scale: float = 0.5
     """what a coarse segment's score is multiplied by when its query was not refined"""
     num_fused: int = 100

@@ -80,3 +80,32 @@ def seeds(dense: DenseOutputs, num_seeds: int, sigma: float) -> Tensor:
         scores = torch.where(scores > 0.0, scores * torch.exp(-overlap.square() / sigma), scores)
         scores[rows, best] = -1.0
     return torch.stack(picks, dim=1)
+
+
+_EDGE_CELLS = 5
+"""a boundary probability counts for a segment end this near, centred"""
+
+
+def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
+    """(B, N) in [0, 1]: what the cells say of segments (B, N, 2): their mean inside times that of the two ends.
+
+    The ends' is the geometric mean of the largest boundary probability near each.
+    """
+    cells = segments * dense.length_cells[:, None, None]
+    num_cells = dense.valid.shape[1]
+    forged = dense.forged_logits.sigmoid() * dense.valid
+    summed = nn.functional.pad(forged.cumsum(dim=1), (1, 0))
+    first = cells[..., 0].round().long().clamp(0, num_cells - 1)
+    last = cells[..., 1].round().long().clamp(max=num_cells).maximum(first + 1)
+    inside = (summed.gather(1, last) - summed.gather(1, first)) / (last - first)
+    start, end = (
+        _near(logits, dense.valid).gather(1, cells[..., side].long().clamp(0, num_cells - 1))
+        for side, logits in enumerate((dense.start_logits, dense.end_logits))
+    )
+    return inside * (start * end).sqrt()
+
+
+def _near(logits: Tensor, valid: Tensor) -> Tensor:
+    """(B, L): the largest probability within a few cells."""
+    probability = logits.sigmoid() * valid
+    return nn.functional.max_pool1d(probability[:, None], _EDGE_CELLS, stride=1, padding=_EDGE_CELLS // 2)[:, 0]
