@@ -20,7 +20,7 @@ def localize(
     model: str = CHAMPION,
     out: Path | None = None,
     device: str = "auto",
-    thresholds: Thresholds = Thresholds(),  # noqa: B008
+    thresholds: Thresholds | None = None,
 ) -> tuple[Localized, ...]:
     """Report when, and in which stream, videos were forged. Raises RuntimeError where none could be examined."""
     home = Home.current()

@@ -95,7 +95,7 @@ def promote(home: Home, model: ModelRef) -> None:
 
 @task(**RETRIED, timeout_seconds=PREDICT_TIMEOUT_SECONDS)
 def localize_videos(
-    home: Home, uri: str, places: dict[Path, Path], device: str, thresholds: Thresholds
+    home: Home, uri: str, places: dict[Path, Path], device: str, thresholds: Thresholds | None
 ) -> tuple[Localized, ...]:
     """Report on each video, with the model and its encoders loaded once."""
     folder, ref = resolve_model(home, uri)

@@ -29,6 +29,7 @@ from iamsb_core.report import (
 from iamsb_core.timeline import FeatureTrack
 from iamsb_core.training.model_folder import LoadedModel, ModelCard, load_model
 from iamsb_core.training.predict import localize_items
+from iamsb_core.training.validation import DECISION_THRESHOLD, DISPLAY_THRESHOLD
 from storage.refs import ModelRef
 from tasks.policy import gpu_slot
 
@@ -65,12 +66,15 @@ class Localizer:
     thresholds: Thresholds
 
     @classmethod
-    def load(cls, folder: Path, ref: ModelRef, device: str, thresholds: Thresholds) -> Localizer:
-        """Raises ValueError where the model, or the weights of its encoders, cannot be used here."""
+    def load(cls, folder: Path, ref: ModelRef, device: str, thresholds: Thresholds | None) -> Localizer:
+        """Without thresholds, those chosen on the model's own dev split.
+
+        Raises ValueError where the model, or the weights of its encoders, cannot be used here.
+        """
         model = load_model(folder, device)
         specs = {Modality.AUDIO: model.card.audio_encoder, Modality.VISUAL: model.card.visual_encoder}
         encoders = {modality: load_encoder(spec, device) for modality, spec in specs.items()}
-        return cls(model, ref, encoders, device, thresholds)
+        return cls(model, ref, encoders, device, _own_thresholds(model.card) if thresholds is None else thresholds)
 
     def report(self, video: Path, folder: Path) -> Localized:
         """Report on one video; one that cannot be decoded is a result too."""
@@ -103,6 +107,13 @@ class Localizer:
             thresholds=self.thresholds,
         )
         return _localized(video, report, write_report(folder, report, clip))
+
+
+def _own_thresholds(card: ModelCard) -> Thresholds:
+    """The operating points that training chose; the defaults for a model that was trained without a dev split."""
+    named = {"display": DISPLAY_THRESHOLD, "decision": DECISION_THRESHOLD}
+    chosen = {name: card.metrics[metric] for name, metric in named.items() if metric in card.metrics}
+    return Thresholds(**chosen)
 
 
 def _localized(video: Path, report: Report, files: ReportFiles) -> Localized:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from iamsb_core.data.source import FeatureSource
-from iamsb_core.manifest import Manifest
+from iamsb_core.localization.proposals import ClipProposals
+from iamsb_core.manifest import STREAMS, Manifest
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.metric_report import MetricReport
+from iamsb_core.metrics.operating_point import clip_threshold, segment_threshold
 from iamsb_core.systems.base import System
 from iamsb_core.training.loop import SELECTION
 from iamsb_core.training.predict import predict
+
+DISPLAY_THRESHOLD = "threshold_display"
+DECISION_THRESHOLD = "threshold_decision"
+"""names of the metrics that hold a model's operating points"""
 
 
 def validate(
@@ -35,7 +41,18 @@ def validate(
     values = dict(flat_metrics(report))
     chosen = [ap for stream in report.streams.values() for ap in stream.ap_full.values() if ap is not None]
     values[SELECTION] = float(np.mean(chosen)) if chosen else 0.0
-    return values
+    return values | operating_points(manifest, found)
+
+
+def operating_points(manifest: Manifest, found: Mapping[str, ClipProposals]) -> dict[str, float]:
+    """The thresholds that a report is made with unless its reader names others."""
+    pairs = [(video.truth(m), found[video.video_id].of(m)) for video in manifest.videos for m in STREAMS]
+    forged = np.array([video.is_forged for video in manifest.videos], dtype=bool)
+    scores = np.array([found[video.video_id].clip_score for video in manifest.videos])
+    return {
+        DISPLAY_THRESHOLD: segment_threshold([truth for truth, _ in pairs], [proposals for _, proposals in pairs]),
+        DECISION_THRESHOLD: clip_threshold(forged, scores),
+    }
 
 
 def flat_metrics(report: MetricReport) -> Iterator[tuple[str, float]]:
