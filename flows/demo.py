@@ -1,4 +1,4 @@
-"""demo: clips -> forgeries -> features -> a model -> metrics on people never seen -> a report on one unseen clip."""
+"""demo: clips -> forgeries -> features -> a model -> metrics on people never seen -> reports on unseen clips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iamsb_core.systems.iamsb.config import compact
 from iamsb_core.training.config import TrainConfig
 from storage.home import Home
 from tasks.fitting import TrainedModel
-from tasks.models import pick_forged
+from tasks.models import Unseen, pick_unseen
 from tasks.reporting import Localized
 from tasks.scoring import Evaluation
 
@@ -41,7 +41,9 @@ class Demo:
     dataset: ForgeSummary
     trained: TrainedModel
     evaluation: Evaluation
-    localized: Localized
+    unseen: tuple[Unseen, ...]
+    localized: tuple[Localized, ...]
+    """one for each of the unseen clips"""
     seconds: dict[str, float]
     """wall time of each stage"""
 
@@ -85,7 +87,9 @@ def demo(media: Path | None = None, quick: bool = False, seed: int = 0) -> Demo:
     lap("extract and train")
     evaluation = evaluate(root, DATASET, trained.model.uri)
     lap("evaluate")
-    unseen = pick_forged(DATASET, root)
-    (localized,) = localize([unseen], trained.model.uri, home.root / "reports" / root.name)
+    unseen = pick_unseen(DATASET, root)
+    localized = localize([clip.path for clip in unseen], trained.model.uri, home.root / "reports" / root.name)
     lap("localize")
-    return Demo(dataset=forged, trained=trained, evaluation=evaluation, localized=localized, seconds=seconds)
+    return Demo(
+        dataset=forged, trained=trained, evaluation=evaluation, unseen=unseen, localized=localized, seconds=seconds
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
@@ -10,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from iamsb_core.datasets.registry import read_dataset
 from iamsb_core.datasets.validation import validate
 from iamsb_core.encoders.base import EncoderSpec
-from iamsb_core.manifest import STREAMS
+from iamsb_core.manifest import STREAMS, VideoRecord, stream_name
 from iamsb_core.report import Thresholds
 from iamsb_core.training.model_folder import ModelCard, read_card
 from storage.feature_store import FeatureStore
@@ -106,14 +107,38 @@ def localize_videos(
     return done
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """A clip to show, with its truth."""
+
+    path: Path
+    truth: dict[str, tuple[tuple[float, float], ...]]
+    """forged segments, seconds, of `audio` and `visual`"""
+
+
 @task
-def pick_forged(dataset: str, root: Path) -> Path:
-    """A clip of the test split to show: one that was forged in both streams, where there is one."""
+def pick_unseen(dataset: str, root: Path) -> tuple[Unseen, ...]:
+    """Test clips to show: of those forged in both streams, in the sound, in the picture and not at all, one each.
+
+    Of each kind the one with the longest forged time, as far as there is one.
+    """
     videos = read_dataset(dataset, root).split("test").videos
-    chosen = max(videos, key=lambda video: sum(len(video.truth(stream)) > 0 for stream in STREAMS), default=None)
-    if chosen is None:
+    if not videos:
         raise ValueError(f"{root} has no test clip to show")
-    return root / chosen.path
+    chosen: dict[tuple[bool, ...], VideoRecord] = {}
+    for video in sorted(videos, key=_forged_seconds):
+        chosen[tuple(len(video.truth(stream)) > 0 for stream in STREAMS)] = video
+    return tuple(
+        Unseen(
+            path=root / chosen[kind].path,
+            truth={stream_name(m): tuple(map(tuple, chosen[kind].truth(m).tolist())) for m in STREAMS},
+        )
+        for kind in sorted(chosen, reverse=True)
+    )
+
+
+def _forged_seconds(video: VideoRecord) -> float:
+    return sum(float((segments[:, 1] - segments[:, 0]).sum()) for segments in map(video.truth, STREAMS))
 
 
 def encoders_of(card: ModelCard) -> tuple[EncoderSpec, EncoderSpec]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.commands.datasets import show as show_dataset
 from flows.commands.models import evaluation_document, show_localized, show_metrics
@@ -12,6 +12,9 @@ from flows.server import serve
 from flows.terminal import Terminal
 from iamsb_core.digest import plain
 from storage.home import Home
+
+if TYPE_CHECKING:  # tasks import Prefect, which must wait for the server's address
+    from tasks.models import Unseen
 
 
 def demo(
@@ -27,21 +30,34 @@ def demo(
     done = flow(None if media is None else media.absolute(), quick, seed)
     show_dataset(terminal, done.dataset)
     show_metrics(terminal, "test split, people never seen", done.evaluation.report, done.evaluation.baselines)
-    show_localized(terminal, done.localized)
+    for clip, found in zip(done.unseen, done.localized, strict=True):
+        show_localized(terminal, found)
+        terminal.say(f"  truth:  {_truth(clip)}")
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in done.seconds.items())
     terminal.say(f"time:   {times}")
     terminal.say(f"model:  {done.trained.model.uri}")
     terminal.say(f"MLflow: run {done.trained.run_id} in {home.tracking_uri()}")
     if orchestrator.mode == "in process":
         terminal.say("`iamsb up` shows the runs in a browser")
-    terminal.say(f"report: {done.localized.report_html}")
+    terminal.say(f"report: {done.localized[0].report_html}")
     return {
         **evaluation_document(done.evaluation.report, done.evaluation.baselines),
         "dataset": plain(done.dataset),
         "run_id": done.trained.run_id,
         "model": done.trained.model.uri,
         "predictions": done.evaluation.predictions.path,
-        "localized": plain(done.localized),
-        "report": done.localized.report_html,
+        "localized": [
+            {**plain(found), "truth": plain(clip.truth)}
+            for clip, found in zip(done.unseen, done.localized, strict=True)
+        ],
+        "report": done.localized[0].report_html,
         "seconds": done.seconds,
     }
+
+
+def _truth(clip: Unseen) -> str:
+    """A clip's forged segments in words."""
+    named = {
+        stream: ", ".join(f"{start:.2f} - {end:.2f} s" for start, end in clip.truth[stream]) for stream in clip.truth
+    }
+    return "; ".join(f"{stream} {text}" for stream, text in named.items() if text) or "genuine"
