@@ -67,16 +67,6 @@ class FeatureShardRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointRef:
-    """The state of an unfinished training run."""
-
-    run_id: str
-    path: str
-    step: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
     """A trained model in the registry or in a folder."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from iamsb_core.data.dataset import Item
 from iamsb_core.encoders.base import EncodedTrack
-from iamsb_core.manifest import STREAMS, Modality
+from iamsb_core.manifest import STREAMS
 from iamsb_core.timeline import FeatureTrack
 
 
@@ -27,10 +26,6 @@ class AugmentConfig:
     a person, a microphone or a camera is mostly such a constant"""
     gain_scale: float = 0.1
     """standard deviation of the logarithm of a factor on every dimension's deviation from its mean"""
-    noise_scale: float = 0.0
-    """standard deviation of noise on every cell, in units of the clip's own spread"""
-    reverse_share: float = 0.0
-    """of items played backwards, truth included; off, since speech has a direction"""
 
 
 def augment(item: Item, config: AugmentConfig, rng: np.random.Generator) -> Item:
@@ -42,8 +37,7 @@ def augment(item: Item, config: AugmentConfig, rng: np.random.Generator) -> Item
         dropped = STREAMS[int(rng.integers(2))]
         tracks[dropped] = None
         truth[dropped] = np.zeros((0, 2))
-    varied = replace(item, tracks=tracks, truth=truth)
-    return _reversed(varied) if rng.random() < config.reverse_share else varied
+    return replace(item, tracks=tracks, truth=truth)
 
 
 def _varied(track: EncodedTrack | None, config: AugmentConfig, rng: np.random.Generator) -> EncodedTrack | None:
@@ -58,21 +52,4 @@ def _shifted(track: FeatureTrack, config: AugmentConfig, rng: np.random.Generato
     mean, spread = values.mean(axis=0), values.std(axis=0)
     gain = np.exp(config.gain_scale * rng.standard_normal(track.dim)).astype(np.float32)
     offset = (config.offset_scale * rng.standard_normal(track.dim)).astype(np.float32) * spread
-    varied = (values - mean) * gain + mean + offset
-    if config.noise_scale > 0.0:
-        varied += config.noise_scale * spread * rng.standard_normal(values.shape, dtype=np.float32)
-    return FeatureTrack(varied, track.grid)
-
-
-def _reversed(item: Item) -> Item:
-    def backwards(track: FeatureTrack) -> FeatureTrack:
-        return FeatureTrack(track.values[::-1], track.grid)
-
-    def turned(truth: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (item.duration_seconds - truth[::-1, ::-1]).clip(0.0)
-
-    tracks: dict[Modality, EncodedTrack | None] = {}
-    for modality, track in item.tracks.items():
-        fine = None if track is None or track.fine is None else backwards(track.fine)
-        tracks[modality] = None if track is None else EncodedTrack(backwards(track.main), fine)
-    return replace(item, tracks=tracks, truth={modality: turned(truth) for modality, truth in item.truth.items()})
+    return FeatureTrack((values - mean) * gain + mean + offset, track.grid)

@@ -144,14 +144,6 @@ def test_a_dropped_stream_takes_its_truth_along() -> None:
     assert len(item.truth[gone[0]]) == 1
 
 
-def test_playing_backwards_turns_the_truth() -> None:
-    item = read_item(Memory(), video("a", 2.0, (0.25, 0.5, Modality.VISUAL)))
-    config = AugmentConfig(drop_stream_share=0.0, offset_scale=0.0, gain_scale=0.0, reverse_share=1.0)
-    turned = augment(item, config, np.random.default_rng(0))
-    np.testing.assert_allclose(turned.truth[Modality.VISUAL], [[1.5, 1.75]])
-    assert turned.tracks[Modality.VISUAL].main.values[0, 0] == pytest.approx(1.98)
-
-
 def test_a_small_dataset_is_read_from_disk_once() -> None:
     memory = Memory()
     cached = CachedFeatures(memory)
