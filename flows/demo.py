@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import flow
@@ -12,11 +12,10 @@ from flows.evaluate import evaluate
 from flows.forge import forge
 from flows.localize import localize
 from flows.train import TrainFlowConfig, train
-from iamsb_core.digest import digest, plain
+from iamsb_core.digest import digest
 from iamsb_core.forgery.config import ForgeConfig, demo_forgery, quick_forgery, real_forgery
 from iamsb_core.forgery.forge import ForgeSummary
-from iamsb_core.systems.iamsb.config import compact
-from iamsb_core.training.config import TrainConfig
+from iamsb_core.training.recipes import training_recipe
 from storage.home import Home
 from tasks.fitting import TrainedModel
 from tasks.models import Unseen, pick_unseen
@@ -50,11 +49,10 @@ class Demo:
 
 def demo_training(seed: int, *, quick: bool) -> TrainFlowConfig:
     """A small IaMSB, minutes of training on two cores; with quick, just enough steps to see every stage work."""
-    epochs, evaluated = (2, 1) if quick else (26, 5)
-    training = TrainConfig(
-        epochs=epochs, batch_size=16, learning_rate=1e-3, ema_decay=0.99, evaluate_every_epochs=evaluated, seed=seed
-    )
-    return TrainFlowConfig(system_config=plain(compact()), training=training)
+    training = replace(training_recipe("compact"), seed=seed)
+    if quick:
+        training = replace(training, epochs=2, evaluate_every_epochs=1)
+    return TrainFlowConfig(size="compact", training=training)
 
 
 def demo_config(*, has_media: bool, quick: bool, seed: int) -> DemoConfig:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 
 from flows.extract import ExtractConfig, extract
 from iamsb_core.digest import plain
 from iamsb_core.training.config import TrainConfig
+from iamsb_core.training.recipes import Size, system_recipe, training_recipe
 from storage.home import Home
 from tasks.features import check_truth
 from tasks.fitting import TrainedModel, TrainJob, checked_system_config
@@ -23,21 +24,38 @@ class TrainFlowConfig:
     """What is trained, on which features, and how."""
 
     system: str = "iamsb"
+    size: Literal["auto", "paper", "compact"] = "auto"
+    """auto: the paper's on a GPU, compact on a CPU"""
     system_config: dict[str, Any] = field(default_factory=dict)
-    """fields of the system's configuration that differ from its defaults"""
+    """fields of the system's configuration that differ from its size's"""
     encoders: str = "handcrafted"
-    training: TrainConfig = field(default_factory=TrainConfig)
+    training: TrainConfig | None = None
+    """None: the schedule of the size"""
     device: str = "auto"
     max_bad_share: float = 0.5
 
     def __post_init__(self) -> None:
         checked_system_config(self.system, self.system_config)
 
+    def resolved(self) -> TrainFlowConfig:
+        """With nothing left to the machine: device, size, schedule and the system's whole configuration."""
+        device = resolve_device(self.device)
+        by_device: Size = "compact" if device == "cpu" else "paper"
+        size = by_device if self.size == "auto" else self.size
+        return replace(
+            self,
+            size=size,
+            device=device,
+            system_config=system_recipe(self.system, size, self.system_config),
+            training=training_recipe(size) if self.training is None else self.training,
+        )
+
 
 @flow(name="train", flow_run_name="train-{dataset}")
 def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlowConfig()) -> TrainedModel:
     """Train a system; the first model of a home becomes its champion."""
-    home = Home.current()
+    home, config = Home.current(), config.resolved()
+    assert config.training is not None
     check_truth(dataset, root, ("train", "dev"))
     features = ExtractConfig(
         encoders=config.encoders,
@@ -55,7 +73,7 @@ def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlo
         system=config.system,
         system_config=plain(checked_system_config(config.system, config.system_config)),
         training=config.training,
-        device=resolve_device(config.device),
+        device=config.device,
         home=home,
     )
     trained = train_system(job)

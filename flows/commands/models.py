@@ -41,13 +41,12 @@ def train(
 
     where = "configuration" if config is None else config.name
     chosen = parse(TrainFlowConfig, given_config, where=where)
-    training = chosen.training
-    training = training if epochs is None else replace(training, epochs=epochs)
-    training = training if seed is None else replace(training, seed=seed)
     given: dict[str, Any] = {"system": system, "encoders": encoders, "device": device}
     known = TrainFlowConfig()
     changed = {key: value for key, value in given.items() if value != getattr(known, key)}
-    done = flow(root, name, replace(chosen, training=training, **changed))
+    whole = replace(chosen, **changed).resolved()
+    schedule = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    done = flow(root, name, replace(whole, training=replace(whole.training, **schedule)))
     terminal.say(f"{'trained before' if done.reused else 'trained'}: run {done.run_id}, {done.epochs} epochs")
     for key, value in sorted(done.metrics.items()):
         if key.split("_")[-1] in ("0.5", "auc", "selection"):

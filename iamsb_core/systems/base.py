@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -26,6 +26,8 @@ class System(nn.Module, ABC, Generic[OutputsT]):
     name: ClassVar[str]
     config_type: ClassVar[type]
     """a frozen dataclass with a default for every field"""
+    presets: ClassVar[Mapping[str, Callable[[], Any]]] = {}
+    """named configurations, such as `compact`; a name that is not here means the defaults"""
 
     def __init__(self, config: Any, streams: Streams) -> None:
         super().__init__()

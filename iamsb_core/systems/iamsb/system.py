@@ -5,7 +5,7 @@ Shapes: B clips, N queries. Pairs are in the order of STREAMS: column 0 audio, c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, cast
 
 import torch
@@ -17,7 +17,7 @@ from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.iamsb.budget import stream_budgets
-from iamsb_core.systems.iamsb.config import IamsbConfig
+from iamsb_core.systems.iamsb.config import PRESETS, IamsbConfig
 from iamsb_core.systems.iamsb.noise import Noise
 from iamsb_core.systems.iamsb.normalisation import Moments, Standardise
 from iamsb_core.systems.iamsb.objective import total_loss
@@ -37,6 +37,7 @@ class Iamsb(System[IamsbOutputs]):
 
     name: ClassVar[str] = "iamsb"
     config_type: ClassVar[type] = IamsbConfig
+    presets: ClassVar[Mapping[str, Callable[[], IamsbConfig]]] = PRESETS
     config: IamsbConfig
 
     def __init__(self, config: IamsbConfig, streams: Streams) -> None:
