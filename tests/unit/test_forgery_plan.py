@@ -51,8 +51,8 @@ def test_nobody_is_in_two_splits_and_donors_stay_inside(num_people: int, seed: i
 
 
 def test_people_are_shared_out_in_proportion() -> None:
-    people = split_people([str(i) for i in range(26)], demo_forgery(), np.random.default_rng(0))
-    assert Counter(people.values()) == {"train": 16, "dev": 4, "test": 6}
+    people = split_people([str(i) for i in range(44)], demo_forgery(), np.random.default_rng(0))
+    assert Counter(people.values()) == {"train": 30, "dev": 5, "test": 9}
 
 
 def test_the_same_seed_plans_the_same_and_another_does_not() -> None:

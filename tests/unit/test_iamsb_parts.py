@@ -9,7 +9,7 @@ import torch
 from iamsb_core.bridge.energy import steps_to_reach
 from iamsb_core.systems.iamsb.attention import WindowedAttention, WitnessAttention
 from iamsb_core.systems.iamsb.config import IamsbConfig
-from iamsb_core.systems.iamsb.dense import DenseOutputs, seeds
+from iamsb_core.systems.iamsb.dense import DenseOutputs, seeds, segment_evidence
 from iamsb_core.systems.iamsb.evidence import discrepancies
 from iamsb_core.systems.iamsb.heads import jittered
 from iamsb_core.systems.iamsb.memory import align_left
@@ -129,3 +129,29 @@ def test_witness_attention_listens_to_the_kept_witnesses_only() -> None:
 def test_what_cannot_be_built_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"multiple of 2|nothing finds segments"):
         IamsbConfig(**wrong)  # type: ignore[arg-type]
+
+
+#  cells      0   1   2   3   4   5   6   7
+#  forged             1   1   1   1
+#  start      .   .   S   .   .                  marked at cell 2, counts two cells around it: 0 to 4
+#  end                            .   .   E      marked at cell 7: 5 to 7
+#  [2, 6.5)           [================)         inside 4 / 4.5, start 1, end 1
+#  [2, 5)             [==========)               inside 3 / 3, start 1, end half-way between cell 4's 0 and 5's 1
+#  [1, 7)         [======================)       inside 4 / 6, start 1, end 1
+#  [2, 3)             [===)                      inside 1 / 1, start 1, end 0
+def test_what_the_cells_say_of_a_segment_by_hand() -> None:
+    def marked(*cells: int) -> torch.Tensor:
+        probability = torch.zeros(1, 8)
+        probability[0, list(cells)] = 1.0
+        return torch.logit(probability, eps=1e-6)
+
+    dense = DenseOutputs(
+        forged_logits=marked(2, 3, 4, 5),
+        start_logits=marked(2),
+        end_logits=marked(7),
+        segments=torch.zeros(1, 8, 2),
+        valid=torch.ones(1, 8, dtype=torch.bool),
+        length_cells=torch.tensor([8.0]),
+    )
+    found = segment_evidence(dense, torch.tensor([[[2.0, 6.5], [2.0, 5.0], [1.0, 7.0], [2.0, 3.0]]]) / 8)
+    np.testing.assert_allclose(found[0], [4 / 4.5, 0.5**0.5, 4 / 6, 0.0], atol=2e-3)

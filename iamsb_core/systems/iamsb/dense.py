@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from iamsb_core.systems.iamsb.sampling import sample_cells
 from iamsb_core.systems.iamsb.segments import pairwise_tiou, proper
 
 _DISTANCE_UNIT_CELLS = 8.0
@@ -91,18 +92,21 @@ def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
 
     The ends' is the geometric mean of the largest boundary probability near each.
     """
-    cells = segments * dense.length_cells[:, None, None]
-    num_cells = dense.valid.shape[1]
-    forged = dense.forged_logits.sigmoid() * dense.valid
-    summed = nn.functional.pad(forged.cumsum(dim=1), (1, 0))
-    first = cells[..., 0].round().long().clamp(0, num_cells - 1)
-    last = cells[..., 1].round().long().clamp(max=num_cells).maximum(first + 1)
-    inside = (summed.gather(1, last) - summed.gather(1, first)) / (last - first)
+    cells, num_cells = segments * dense.length_cells[:, None, None], dense.valid.sum(dim=1)
+    summed = nn.functional.pad((dense.forged_logits.sigmoid() * dense.valid).cumsum(dim=1), (1, 0))
+    # edge i of the cells is the centre of entry i of their running sum
+    first, last = (_between(summed, cells[..., side] + 0.5, num_cells + 1) for side in (0, 1))
+    inside = (last - first) / (cells[..., 1] - cells[..., 0]).clamp_min(_MIN_LENGTH_CELLS)
     start, end = (
-        _near(logits, dense.valid).gather(1, cells[..., side].long().clamp(0, num_cells - 1))
+        _between(_near(logits, dense.valid), cells[..., side], num_cells)
         for side, logits in enumerate((dense.start_logits, dense.end_logits))
     )
-    return inside * (start * end).sqrt()
+    return inside.clamp(0.0, 1.0) * (start * end).sqrt()
+
+
+def _between(values: Tensor, positions: Tensor, num_cells: Tensor) -> Tensor:
+    """(B, L) read linearly at (B, N): a score must not jump where a boundary crosses a cell's edge."""
+    return sample_cells(values[..., None], positions, num_cells)[..., 0]
 
 
 def _near(logits: Tensor, valid: Tensor) -> Tensor:
