@@ -29,7 +29,7 @@ def localize(
     missing = [video for video in videos if not video.is_file()]
     if missing:
         raise ValueError(f"no file {missing[0]}" + (f", nor {len(missing) - 1} others" if missing[1:] else ""))
-    places = report_places([video.absolute() for video in videos], home.root / "reports" if out is None else out)
+    places = report_places([video.absolute() for video in videos], out, home.root / "reports")
     done = localize_videos(home, model, places, resolve_device(device), thresholds)
     if all(one.state == "failed" for one in done):
         raise RuntimeError(f"none of {len(done)} videos could be examined; {done[0].video}: {done[0].error}")

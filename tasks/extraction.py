@@ -17,7 +17,7 @@ from iamsb_core.manifest import STREAMS, Modality, VideoRecord
 from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.media.isolation import MediaDecoder
 from storage.clips import ClipEntry
-from storage.feature_store import FeatureStore
+from storage.feature_store import FeatureStore, open_store
 from storage.pack_writer import PackWriter
 from storage.refs import feature_shard_ref
 from tasks import progress
@@ -42,7 +42,7 @@ class _Work:
 def extract(job: ShardJob) -> ShardResult:
     """Decode, encode and commit what the store lacks of the shard, one pack for each stream."""
     began = time.perf_counter()
-    store = FeatureStore(job.store)
+    store = open_store(job.store)
     works = list(_missing(job, store))
     progress.advance(STAGE, len(job.shard.videos) - len(works))
     if works:
@@ -60,7 +60,7 @@ def extract(job: ShardJob) -> ShardResult:
 
 def is_complete(job: ShardJob) -> bool:
     """Whether the store holds, whole, everything that the job would make."""
-    return not any(True for _ in _missing(job, FeatureStore(job.store)))
+    return not any(True for _ in _missing(job, open_store(job.store)))
 
 
 def _missing(job: ShardJob, store: FeatureStore) -> Iterator[_Work]:

@@ -146,6 +146,6 @@ def encoders_of(card: ModelCard) -> tuple[EncoderSpec, EncoderSpec]:
     return card.audio_encoder, card.visual_encoder
 
 
-def report_places(videos: list[Path], out: Path) -> dict[Path, Path]:
-    """Where each video's report goes."""
-    return reporting.report_folders(videos, out)
+def report_places(videos: list[Path], out: Path | None, otherwise: Path) -> dict[Path, Path]:
+    """Where each video's report goes; `otherwise` holds those for which no folder was named."""
+    return reporting.report_folders(videos, out, otherwise)

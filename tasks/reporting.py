@@ -162,12 +162,16 @@ def _facts(ref: ModelRef, card: ModelCard) -> ModelFacts:
     )
 
 
-def report_folders(videos: list[Path], out: Path) -> dict[Path, Path]:
-    """Where each video's report goes: `out` itself for one, a folder of its own name in it for several."""
-    if len(videos) == 1:
+def report_folders(videos: list[Path], out: Path | None, otherwise: Path) -> dict[Path, Path]:
+    """Where each video's report goes: `out` itself for one, a folder of its own name in it for several.
+
+    Where no `out` was named, every path has a folder of its own in `otherwise`, so that no report is written over.
+    """
+    if out is not None and len(videos) == 1:
         return {videos[0]: out}
     names = [video.stem for video in videos]
     return {
-        video: out / (video.stem if names.count(video.stem) == 1 else f"{video.stem}-{digest(str(video))[:8]}")
+        video: (otherwise if out is None else out)
+        / (video.stem if out is not None and names.count(video.stem) == 1 else f"{video.stem}-{digest(str(video))[:8]}")
         for video in videos
     }

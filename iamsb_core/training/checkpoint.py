@@ -33,10 +33,12 @@ class Position:
     epoch: int = 0
     batch: int = 0
     """number of the epoch's next batch"""
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    """over the epoch's batches so far"""
     best_score: float | None = None
     """of the weights kept as the model so far"""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """one entry for every epoch done"""
+    """the fields of the report of every epoch done"""
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,23 @@ def save_checkpoint(folder: Path, state: RunState, position: Position) -> Path:
     (staging / "state.json").write_text(json.dumps(header))
     _synced(staging)
     if place.exists():
-        shutil.rmtree(place)
+        _retire(place)
     staging.rename(place)
     for old in checkpoints(folder)[:-_NUM_KEPT]:
-        shutil.rmtree(old)
+        _retire(old)
     return place
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a run's folder, oldest first."""
     return sorted(place for place in folder.glob("step-*") if _NAME.fullmatch(place.name)) if folder.is_dir() else []
+
+
+def _retire(place: Path) -> None:
+    """Out of sight by one rename, then removed: a kill in between leaves nothing that looks like a checkpoint."""
+    gone = place.with_name(f".staging-old-{place.name}")
+    place.rename(gone)
+    shutil.rmtree(gone)
 
 
 def load_checkpoint(place: Path, state: RunState) -> Position:

@@ -18,6 +18,7 @@ from iamsb_core.data.batch import Batch
 from iamsb_core.data.dataset import ClipDataset
 from iamsb_core.data.epochs import epoch_order, plain_batches, training_batches
 from iamsb_core.data.prefetch import prefetched
+from iamsb_core.digest import plain
 from iamsb_core.systems.base import System
 from iamsb_core.training.checkpoint import Position, RunState, checkpoints, load_checkpoint, save_checkpoint
 from iamsb_core.training.config import TrainConfig
@@ -52,7 +53,7 @@ class EpochReport:
     epoch: int
     step: int
     losses: Mapping[str, float]
-    """means over the epoch's steps of this process"""
+    """means over the epoch's steps"""
     metrics: Mapping[str, float]
     improved: bool
     """the averaged weights of this epoch are now the model"""
@@ -89,8 +90,12 @@ class Trainer:
         self.num_steps = sum(self._orders)
 
     def run(self) -> Iterator[StepReport | EpochReport]:
-        """Train to the end, from the last checkpoint where there is one."""
+        """Train to the end, from the last checkpoint where there is one.
+
+        Epochs that an earlier process finished are reported again first, so that a log cut off with it is completed.
+        """
         self._start()
+        yield from (EpochReport(**done) for done in self._position.history)
         while self._position.epoch < self.config.epochs:
             yield from self._epoch()
 
@@ -110,7 +115,7 @@ class Trainer:
 
     def _epoch(self) -> Iterator[StepReport | EpochReport]:
         began, position = time.perf_counter(), self._position
-        epoch, sums, num_done = position.epoch, dict[str, float](), 0
+        epoch = position.epoch
         batches = training_batches(
             self.dataset,
             self.config.batch_size,
@@ -120,23 +125,20 @@ class Trainer:
             first_batch=position.batch,
         )
         with contextlib.closing(prefetched(batches)) as ready:
-            for report in self._steps(ready):
-                for name, value in report.losses.items():
-                    sums[name] = sums.get(name, 0.0) + value
-                num_done += 1
-                yield report
+            yield from self._steps(ready)
         metrics, improved = self._evaluated(epoch)
-        position.epoch, position.batch = epoch + 1, 0
-        position.history.append({"epoch": epoch, "metrics": dict(metrics)})
-        self._checkpoint()
-        yield EpochReport(
+        report = EpochReport(
             epoch=epoch,
             step=position.step,
-            losses={name: value / num_done for name, value in sums.items()},
+            losses={name: value / position.batch for name, value in position.loss_sums.items()},
             metrics=metrics,
             improved=improved,
             seconds=time.perf_counter() - began,
         )
+        position.epoch, position.batch, position.loss_sums = epoch + 1, 0, {}
+        position.history.append(plain(report))
+        self._checkpoint()
+        yield report
 
     def _steps(self, batches: Iterator[Batch]) -> Iterator[StepReport]:
         self.system.train()
@@ -149,6 +151,8 @@ class Trainer:
             losses, rate, norm = self._step(batch.to(self.device))
             self._position.step += 1
             self._position.batch += 1
+            for name, value in losses.items():
+                self._position.loss_sums[name] = self._position.loss_sums.get(name, 0.0) + value
             if self._position.step % self.config.checkpoint_every_steps == 0:
                 self._checkpoint()
             yield StepReport(

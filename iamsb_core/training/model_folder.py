@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -78,6 +79,9 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> LoadedModel:
     system = create_system(card.system, card.streams, config)
     try:
         system.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except SafetensorError as error:
+        message = f"the weights in {folder} are damaged ({error}); train it again, or name another model"
+        raise ValueError(message) from None
     except RuntimeError as error:
         raise ValueError(f"the weights in {folder} do not fit the configuration in its {CARD_FILE}: {error}") from error
     return LoadedModel(system.to(device).eval(), card, model_sha256(folder))
@@ -88,7 +92,11 @@ def read_card(folder: Path) -> ModelCard:
     missing = [name for name in (WEIGHTS_FILE, CARD_FILE) if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder} is no model: it lacks {' and '.join(missing)}; `iamsb train` prints a model's URI")
-    data = json.loads((folder / CARD_FILE).read_text())
+    try:
+        data = json.loads((folder / CARD_FILE).read_bytes())
+    except ValueError as error:
+        message = f"{folder / CARD_FILE} is damaged ({error}); train it again, or name another model"
+        raise ValueError(message) from None
     if data.get("format") != FORMAT:
         raise ValueError(f"{folder} has format {data.get('format')!r}, this version reads {FORMAT!r}; train it anew")
     return parse(ModelCard, data, where="model card")

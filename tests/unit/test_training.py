@@ -138,9 +138,31 @@ def test_a_run_cut_off_anywhere_ends_as_an_undisturbed_one(tmp_path: Path, num_s
     assert same(resumed.kept, whole.kept) or not resumed.kept
 
 
-def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
-    list(Run(tmp_path).trainer.run())
-    assert list(Run(tmp_path).trainer.run()) == []
+def test_a_finished_run_only_reports_again(tmp_path: Path) -> None:
+    epochs = [report for report in Run(tmp_path).trainer.run() if isinstance(report, EpochReport)]
+    again = Run(tmp_path)
+    assert list(again.trainer.run()) == epochs
+    assert not again.kept
+
+
+def test_epochs_of_a_run_cut_off_are_reported_as_if_undisturbed(tmp_path: Path) -> None:
+    whole = {r.epoch: r for r in Run(tmp_path / "whole").trainer.run() if isinstance(r, EpochReport)}
+    cut = Run(tmp_path / "cut").trainer.run()
+    while not (isinstance(report := next(cut), StepReport) and report.step == 8):
+        pass
+    cut.close()
+    resumed = {r.epoch: r for r in Run(tmp_path / "cut").trainer.run() if isinstance(r, EpochReport)}
+    assert resumed.keys() == whole.keys()
+    for epoch, report in whole.items():
+        assert (resumed[epoch].losses, resumed[epoch].metrics) == (report.losses, report.metrics)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "card.json"])
+def test_a_damaged_model_is_one_clear_message(tmp_path: Path, file: str) -> None:
+    folder = save_model(tmp_path / "model", MeanSystem(MeanConfig(), STREAMS).state_dict(), card())
+    (folder / file).write_bytes(b"not what it was")
+    with pytest.raises(ValueError, match=r"train it again, or name another model"):
+        load_model(folder)
 
 
 def test_a_checkpoint_of_another_configuration_is_refused_and_kept(tmp_path: Path) -> None:
