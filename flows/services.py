@@ -31,6 +31,7 @@ from flows.environment import (
 )
 from storage.home import Home
 from storage.mlflow_setup import initialise_database
+from storage.staging import exclusive
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 POOL = "cpu"
+LOCK_FILE = "services.lock"
+NAMES = frozenset({"prefect", "mlflow", "worker"})
 STARTUP_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _NUM_PORTS_TRIED = 50
@@ -59,12 +62,19 @@ class Services:
         self.logs = home.root / "logs"
 
     def up(self, ports: Ports) -> dict[str, dict[str, str]]:
-        """Start what is not running, register the deployments, wait until everything answers."""
-        running = read_services(self.home)
-        if running and all(is_alive(service["identity"]) for service in running.values()):
-            log.info("everything runs already")
-            return running
-        self.down()
+        """Start everything unless all of it runs, register the deployments, wait until everything answers.
+
+        One process at a time: a second one waits, and then finds everything running.
+        """
+        with exclusive(self.home.root / LOCK_FILE):
+            running = read_services(self.home)
+            if running.keys() >= NAMES and all(is_alive(running[name]["identity"]) for name in NAMES):
+                log.info("everything runs already")
+                return running
+            return self._start_anew(ports)
+
+    def _start_anew(self, ports: Ports) -> dict[str, dict[str, str]]:
+        self.down()  # what an `up` that was killed left, which may lack a part or the deployments
         self.logs.mkdir(parents=True, exist_ok=True)
         try:
             self._start_prefect(free_port(ports.prefect, PREFECT_PORT, "Prefect", "--port"))

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import pytest
 
 from flows import environment
 from flows.environment import Orchestrator, is_alive, prepare, process_identity
-from flows.services import Ports, Services, free_port
+from flows.services import LOCK_FILE, Ports, Services, free_port
 from storage.home import Home
+from storage.staging import exclusive
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +149,53 @@ def test_down_stops_whole_trees_and_forgets_them(tmp_path: Path):
     assert not toml.exists()
     assert not (tmp_path / "services.json").exists()
     assert Services(Home(tmp_path)).down() == []
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def note_services(home: Path, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    services = {
+        name: {"url": "http://127.0.0.1:1/api", "identity": process_identity(process.pid)}
+        for name, process in processes.items()
+    }
+    (home / "services.json").write_text(json.dumps(services))
+
+
+def test_only_a_whole_set_of_services_counts_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    running = {name: sleeper() for name in ("prefect", "mlflow", "worker")}
+    try:
+        note_services(tmp_path, running)
+        assert set(Services(Home(tmp_path)).up(Ports())) == set(running)
+        half = process_identity(running["prefect"].pid)
+        note_services(tmp_path, {"prefect": running["prefect"]})
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(RuntimeError, match="prefect ended at once"):
+            Services(Home(tmp_path)).up(Ports())
+        assert not is_alive(half), "half of the services is stopped first"
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_second_start_waits_for_the_first(tmp_path: Path):
+    running = {name: sleeper() for name in ("prefect", "mlflow", "worker")}
+    found: list[dict[str, dict[str, str]]] = []
+    second = threading.Thread(target=lambda: found.append(Services(Home(tmp_path)).up(Ports())))
+    try:
+        with exclusive(tmp_path / LOCK_FILE):
+            second.start()
+            second.join(timeout=0.3)
+            assert second.is_alive()
+            note_services(tmp_path, running)
+        second.join(timeout=10)
+        assert [set(services) for services in found] == [set(running)]
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
 
 
 def test_a_start_that_fails_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
