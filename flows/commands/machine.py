@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from flows.doctor import examine
@@ -26,8 +30,15 @@ def up(terminal: Terminal, *, orchestrator: Orchestrator, port: int | None, mlfl
     told = services["prefect"].get("prefect_toml")
     terminal.say(f"The `prefect` command finds the server {f'by {told}' if told else f'at {prefect}'}; elsewhere:")
     terminal.say(f"  export PREFECT_API_URL={prefect}")
-    terminal.say("  prefect deployment run extract/lavdf -p root=PATH --watch")
+    terminal.say(f"  {_prefect_command()} deployment run extract/lavdf -p root=PATH --watch")
     return {"prefect_api_url": prefect, "mlflow_url": mlflow, "logs": logs, "services": services}
+
+
+def _prefect_command() -> str:
+    """The word to type for Prefect's own command: its path where this environment is not activated."""
+    if shutil.which("prefect") is not None:
+        return "prefect"
+    return shlex.quote(str(Path(sys.executable).parent / "prefect"))
 
 
 def down(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
