@@ -14,15 +14,18 @@ from iamsb_core.systems.iamsb.losses import Truth, focal_bce, segment_loss
 
 
 def dense_loss(dense: DenseOutputs, truth: Truth, config: LossConfig) -> Tensor:
-    """Focal BCE of forged cells and boundaries, segment loss of the cells inside a truth; a scalar."""
+    """Focal BCE of forged cells and boundaries, segment loss of the cells inside a truth; a scalar.
+
+    Padding and absent streams count nowhere, wherever their centres lie.
+    """
     centres = dense.centres[..., None]
     start, end = truth.segments[:, None, :, 0], truth.segments[:, None, :, 1]
-    inside = (centres >= start) & (centres < end) & truth.exists[:, None]
+    present = dense.valid & truth.present[:, None]
+    inside = (centres >= start) & (centres < end) & truth.exists[:, None] & present[..., None]
     forged = inside.any(dim=-1)
     target = truth.segments.gather(1, inside.to(torch.uint8).argmax(dim=-1)[..., None].expand(-1, -1, 2))
     num_inside = forged.sum().clamp_min(1)
     location = torch.where(forged, segment_loss(dense.segments, target, config), 0.0).sum() / num_inside
-    present = dense.valid & truth.present[:, None]
     classification = focal_bce(dense.forged_logits, forged.float(), forged, config) * present
     edges = _boundary_loss(dense, dense.start_logits, start, truth, config)
     edges = edges + _boundary_loss(dense, dense.end_logits, end, truth, config)
