@@ -189,6 +189,14 @@ def test_worsening_is_zero_while_steps_help() -> None:
     assert worsening(torch.tensor([[1.0, 1.0]]), trace_of(state)).tolist() == [0.0, 0.0]
 
 
+def test_worsening_moves_the_worse_step_only() -> None:
+    state = state_of([[[0.2, 0.6]]], [[0.0]])
+    per_step = torch.tensor([[1.0], [3.0], [2.0]], requires_grad=True)
+    worsening(per_step, trace_of(state, state, state)).sum().backward()
+    assert per_step.grad is not None
+    assert per_step.grad[:, 0].tolist() == [0.0, 1.0, 0.0]
+
+
 def test_imbalance_is_zero_at_the_wanted_shares() -> None:
     audio, visual = torch.tensor([True, False, True, False]), torch.tensor([False, True, True, False])
     wanted = torch.tensor([[0.75, 0.25], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]])
@@ -230,6 +238,21 @@ def test_the_dense_loss_of_an_absent_or_quiet_real_stream_is_zero() -> None:
     assert (
         dense_loss(replace(loud, valid=torch.zeros(1, 10, dtype=torch.bool)), truth_of([], present=[False]), LOSS) == 0
     )
+
+
+def test_the_dense_loss_counts_neither_padding_nor_absent_streams() -> None:
+    # the second clip has no stream, but a truth and cells inside it; the last cells of the first are padding
+    wrong, logits = torch.tensor([0.7, 0.9]).expand(1, 10, 2), torch.zeros(1, 10)
+    alone = dense_of(10, wrong, logits, torch.stack([logits, logits]))
+    alone = replace(alone, valid=torch.arange(10)[None] < 6)
+    absent = replace(alone, valid=torch.zeros(1, 10, dtype=torch.bool))
+    names = ("forged_logits", "start_logits", "end_logits", "segments", "valid", "length_cells")
+    both = DenseOutputs(**{name: torch.cat([getattr(alone, name), getattr(absent, name)]) for name in names})
+    truth, kept = [[0.2, 0.9]], dense_loss(alone, truth_of([[0.2, 0.9]]), LOSS)
+    assert dense_loss(absent, truth_of(truth, present=[False]), LOSS).item() == 0.0
+    torch.testing.assert_close(dense_loss(both, truth_of(truth, truth, present=[True, False]), LOSS), kept)
+    changed = replace(alone, segments=torch.where(alone.valid[..., None], wrong, 0.1))
+    torch.testing.assert_close(dense_loss(changed, truth_of(truth), LOSS), kept)
 
 
 def test_matching_is_one_to_one_optimal_and_leaves_the_rest() -> None:

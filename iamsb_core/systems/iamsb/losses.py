@@ -114,10 +114,13 @@ def budget_shares(weights: Tensor) -> Tensor:
 
 
 def worsening(per_step: Tensor, trace: StepTrace) -> Tensor:
-    """sum_t relu(L_loc(t + 1) - L_loc(t)) over the steps that a clip took, (B,); zero where no step made it worse."""
+    """sum_t relu(L_loc(t + 1) - L_loc(t)) over the steps that a clip took, (B,); zero where no step made it worse.
+
+    The gradient goes to the later step only: the earlier one must not be paid for getting worse.
+    """
     if len(per_step) < 2:
         return torch.zeros(per_step.shape[1], device=per_step.device)
-    return ((per_step[1:] - per_step[:-1]).relu() * trace.active[1:]).sum(dim=0)
+    return ((per_step[1:] - per_step[:-1].detach()).relu() * trace.active[1:]).sum(dim=0)
 
 
 def imbalance(shares: Tensor, audio_forged: Tensor, visual_forged: Tensor, both: Tensor) -> Tensor:
