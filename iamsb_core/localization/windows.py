@@ -8,7 +8,7 @@ joined across the seam.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -69,7 +69,8 @@ def merge_windows(
     that lie deeper in the neighbouring window have been ranked at half. A proposal ending within edge_seconds of
     an inner window edge counts as cut: it yields to anything that covers half of it, and where both windows of
     a seam hold such a piece the joined segment is proposed too, with the smaller score of the two.
-    `clip_score` is the largest of the windows, or 1 - prod(1 - score). `evidence["windows"]` keeps each window's.
+    `clip_score` is the largest of the windows, or 1 - prod(1 - score). `evidence["windows"]` keeps each window's,
+    with every "segment" in it moved to seconds of the whole clip.
     """
     if not windows or len(windows) != len(results):
         raise ValueError(f"{len(windows)} windows and {len(results)} results do not pair; give one result a window")
@@ -99,8 +100,19 @@ def _window_evidence(window: Segment, result: ClipProposals) -> dict[str, object
         "start_seconds": window.start,
         "end_seconds": window.end,
         "clip_score": result.clip_score,
-        "evidence": dict(result.evidence),
+        "evidence": {key: _in_clip_time(key, value, window.start) for key, value in result.evidence.items()},
     }
+
+
+def _in_clip_time(key: str, value: object, start_seconds: float) -> object:
+    """JSON data with what stands under "segment", at any depth, later by the window's start."""
+    if isinstance(value, Mapping):
+        return {name: _in_clip_time(name, inner, start_seconds) for name, inner in value.items()}
+    if key == "segment" and isinstance(value, Sequence):
+        return [seconds + start_seconds for seconds in value]
+    if isinstance(value, list | tuple):
+        return [_in_clip_time("", inner, start_seconds) for inner in value]
+    return value
 
 
 def _merge_lists(

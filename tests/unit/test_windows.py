@@ -123,6 +123,16 @@ def test_clip_score_and_evidence():
     assert whole.evidence["windows"][1]["start_seconds"] == 8.0
 
 
+def test_segments_in_the_evidence_become_the_clips_too() -> None:
+    named = {"segment": [1.0, 2.0], "score": 0.5, "witnesses": [{"segment": [1.5, 2.5], "weight": 1.0}]}
+    results = [result([], witnesses={"audio": [named]}, steps=[3, 4]) for _ in TWO]
+    first, second = (w["evidence"] for w in merge_windows("a.mp4", 18.0, TWO, results).evidence["windows"])
+    assert first == results[0].evidence
+    moved = {"segment": [9.0, 10.0], "score": 0.5, "witnesses": [{"segment": [9.5, 10.5], "weight": 1.0}]}
+    assert second == {"witnesses": {"audio": [moved]}, "steps": [3, 4]}
+    assert named["segment"] == [1.0, 2.0]
+
+
 def test_windows_and_results_must_pair_and_come_in_order():
     with pytest.raises(ValueError, match="do not pair"):
         merge_windows("a.mp4", 18.0, TWO, [result([])])
