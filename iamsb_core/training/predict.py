@@ -55,7 +55,12 @@ def localize_items(
         if item.video_id in done:
             yield done[item.video_id]
             continue
-        windows = plan_windows(item.duration_seconds, window_seconds, _OVERLAP_SHARE * window_seconds)
+        windows = plan_windows(
+            item.duration_seconds,
+            window_seconds,
+            _OVERLAP_SHARE * window_seconds,
+            align_seconds=streams.visual.hop_seconds,
+        )
         pieces: list[ClipProposals] = []
         for window in windows:
             pieces += _localize(system, [window_of(item, window)], streams, device)
