@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ class Item:
     duration_seconds: float
     tracks: dict[Modality, EncodedTrack | None]
     truth: dict[Modality, NDArray[np.float64]]
-    """(K, 2) seconds from the item's start"""
+    """(K, 2) seconds from the item's start; none in a stream that the item does not have"""
 
 
 def visible_truth(truth: NDArray[np.float64], window: Segment) -> NDArray[np.float64]:
@@ -35,18 +35,17 @@ def visible_truth(truth: NDArray[np.float64], window: Segment) -> NDArray[np.flo
 
 
 def read_item(source: FeatureSource, video: VideoRecord, window: Segment | None = None) -> Item:
-    """The whole clip, or one window of it. Raises KeyError where the clip was never extracted."""
+    """The whole clip, or one window of it. Raises KeyError where the clip was never extracted.
+
+    A stream that ends before the window begins is one that the item does not have.
+    """
     stored = {modality: source.read(video, modality, window) for modality in STREAMS}
     durations = [found.duration_seconds for found in stored.values() if found is not None]
     if not durations:
         raise ValueError(f"{video.video_id} has neither sound nor picture in the feature store")
     shown = Segment(0.0, max(durations)) if window is None else window
-    return Item(
-        video_id=video.video_id,
-        duration_seconds=shown.duration_seconds,
-        tracks={modality: None if found is None else found.track for modality, found in stored.items()},
-        truth={modality: visible_truth(video.truth(modality), shown) for modality in STREAMS},
-    )
+    tracks = {modality: None if found is None else _with_cells(found.track) for modality, found in stored.items()}
+    return _item(video.video_id, tracks, {modality: video.truth(modality) for modality in STREAMS}, shown)
 
 
 class ClipDataset:
@@ -76,16 +75,33 @@ class ClipDataset:
 
 
 def window_of(item: Item, window: Segment) -> Item:
-    """A window of an item that is at hand."""
-    return Item(
-        video_id=item.video_id,
-        duration_seconds=window.duration_seconds,
-        tracks={modality: _cut(track, window) for modality, track in item.tracks.items()},
-        truth={modality: visible_truth(truth, window) for modality, truth in item.truth.items()},
+    """A window of an item that is at hand; without a stream that ends before the window begins."""
+    return _item(
+        item.video_id, {modality: _cut(track, window) for modality, track in item.tracks.items()}, item.truth, window
     )
+
+
+def _item(
+    video_id: str,
+    tracks: dict[Modality, EncodedTrack | None],
+    truth: Mapping[Modality, NDArray[np.float64]],
+    shown: Segment,
+) -> Item:
+    """With the visible truth, (K, 2) seconds of the clip, of the streams that are there."""
+    visible = {
+        modality: np.zeros((0, 2)) if track is None else visible_truth(truth[modality], shown)
+        for modality, track in tracks.items()
+    }
+    return Item(video_id, shown.duration_seconds, tracks, visible)
 
 
 def _cut(track: EncodedTrack | None, window: Segment) -> EncodedTrack | None:
     if track is None:
         return None
-    return EncodedTrack(track.main.window(window), None if track.fine is None else track.fine.window(window))
+    fine = None if track.fine is None else track.fine.window(window)
+    return _with_cells(EncodedTrack(track.main.window(window), fine))
+
+
+def _with_cells(track: EncodedTrack) -> EncodedTrack | None:
+    """None for a track without a cell: nothing can be said of it, nor learned from it."""
+    return track if len(track.main.values) else None

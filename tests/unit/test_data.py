@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iamsb_core.data.augment import AugmentConfig, augment
+from iamsb_core.data.batch import Batch
 from iamsb_core.data.collate import collate
 from iamsb_core.data.dataset import ClipDataset, Item, read_item, visible_truth, window_of
 from iamsb_core.data.epochs import epoch_order, training_batches
@@ -19,8 +21,10 @@ from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.prefetch import prefetched
 from iamsb_core.data.source import StoredTrack
 from iamsb_core.encoders.base import EncodedTrack, Streams, StreamSpec
+from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, Forgery, Modality, VideoRecord
 from iamsb_core.timeline import FeatureTrack, Segment, TimeGrid
+from iamsb_core.training.predict import localize_items
 
 STREAM_SPECS = Streams(
     audio=StreamSpec(encoder_identity="a", dim=3, hop_seconds=0.02, fine_dim=2, fine_hop_seconds=0.005),
@@ -82,6 +86,50 @@ def test_a_window_cuts_both_streams_at_the_same_time() -> None:
     assert starts[Modality.VISUAL] == pytest.approx(1.2)
     assert cut.truth[Modality.AUDIO] == pytest.approx(np.array([[0.0, 0.8]]))
     assert len(cut.truth[Modality.VISUAL]) == 0
+
+
+#  audio          [=======)                  ends at 1 s, though a forgery is said to reach 2.5 s
+#  visual         [========================)
+#  window                  [1.5 ==== 2.5)
+class ShortSound(Memory):
+    """Sound that ends after a second."""
+
+    def read(self, video: VideoRecord, modality: Modality, window: Segment | None = None) -> StoredTrack | None:
+        if modality is Modality.VISUAL:
+            return super().read(video, modality, window)
+        return super().read(replace(video, duration_seconds=1.0), modality, window)
+
+
+@pytest.mark.parametrize("cut_by_the_source", [True, False])
+def test_a_window_past_the_end_of_a_stream_does_not_have_it(cut_by_the_source: bool) -> None:
+    both, window = Modality.AUDIO | Modality.VISUAL, Segment(1.5, 2.5)
+    source, clip = ShortSound(), video("a", 4.0, (0.5, 2.5, both))
+    item = read_item(source, clip, window) if cut_by_the_source else window_of(read_item(source, clip), window)
+    assert item.tracks[Modality.AUDIO] is None
+    assert len(item.truth[Modality.AUDIO]) == 0
+    assert item.truth[Modality.VISUAL].tolist() == [[0.0, 1.0]]
+    batch = collate([item], STREAM_SPECS)
+    assert (batch.audio.present.tolist(), batch.audio.forged.tolist()) == ([False], [False])
+
+
+def test_windows_of_a_long_clip_start_on_a_cell_of_the_picture() -> None:
+    class Silent:
+        """Proposes nothing; merging keeps where its windows lay."""
+
+        def __call__(self, batch: Batch) -> None:
+            return None
+
+        def propose(self, _: None, batch: Batch) -> list[ClipProposals]:
+            none = np.empty((0, 3), dtype=np.float32)
+            return [ClipProposals(name, 1.0, none, none, none, 0.0) for name in batch.video_ids]
+
+    specs = replace(STREAM_SPECS, visual=StreamSpec(encoder_identity="v", dim=2, hop_seconds=0.05))
+    tracks = {m: EncodedTrack(ramp(3.0, specs.of(m).hop_seconds, specs.of(m).dim)) for m in STREAMS}
+    specs = replace(specs, audio=replace(specs.audio, fine_dim=0, fine_hop_seconds=0.0))
+    item = Item("a", 3.0, tracks, {m: np.zeros((0, 2)) for m in STREAMS})
+    (found,) = localize_items(Silent(), [item], specs, 1.0)  # type: ignore[arg-type]
+    starts = [window["start_seconds"] for window in found.evidence["windows"]]
+    assert starts == pytest.approx([0.0, 0.75, 1.5, 2.0])
 
 
 def test_a_batch_pads_to_the_longest_and_says_what_is_valid() -> None:
