@@ -83,13 +83,16 @@ def _stream_losses(outputs: StreamOutputs, truth: Truth, config: LossConfig) -> 
 def _witness_terms(
     outputs: IamsbOutputs, batch: Batch, worse: tuple[Tensor, Tensor], config: LossConfig
 ) -> dict[str, Tensor]:
-    """L_rank and L_svn; none without the witness bridge, whose budgets they teach."""
+    """L_rank and L_svn; none without the witness bridge, whose budgets they teach.
+
+    L_svn is the mean over the clips with both streams: a clip of one stream has no budget to share.
+    """
     if outputs.witness is None:
         return {}
     forged = batch.audio.forged, batch.visual.forged
     both = outputs.audio.present & outputs.visual.present
     shares = budget_shares(outputs.weights)
-    value = (shares * torch.stack(worse, dim=1)).sum(dim=1) + imbalance(shares, *forged, both)
+    value = (shares * torch.stack(worse, dim=1)).sum(dim=1) * both + imbalance(shares, *forged, both)
     return {
         "rank": rank_loss(outputs.witness.scores, *forged, both, config.rank_margin),
         "step_value": value.sum() / both.sum().clamp_min(1),
