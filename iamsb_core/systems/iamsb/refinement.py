@@ -130,7 +130,7 @@ class RefinementBridge(nn.Module):
         z, segments, memory = clips.state.latents, clips.state.segments.detach(), clips.memory
         step = clips.step_size
         t = index * step
-        windows = self._windows(segments, memory, t)
+        windows = self._windows(segments, memory, index / (clips.num_steps - 1).clamp_min(1)[:, None, None])
         region = self.reader(segments, memory, windows)
         place = self.position(segments) + self.time(t[..., 0])
         u = self.norms[0](z + self.memory_attention(z + place, memory.key, memory.value, memory.bias))
@@ -146,15 +146,16 @@ class RefinementBridge(nn.Module):
         attended = self.witness_attention(u, witnesses.key, witnesses.value, witnesses.bias)
         return attended * witnesses.present[:, None, None]  # type: ignore[no-any-return]
 
-    def _windows(self, segments: Tensor, memory: StreamMemory, t: Tensor) -> Windows:
-        """Shrinking from the first step's to the last's as t grows."""
+    def _windows(self, segments: Tensor, memory: StreamMemory, progress: Tensor) -> Windows:
+        """From the first step's sizes at progress 0 to the last's at 1, (B, 1, 1); a single step is a first one."""
         config, length = self.config, segments[..., 1:] - segments[..., :1]
-        cells = (1.0 - t) * config.first_window_cells + t * config.last_window_cells
-        share = (1.0 - t) * config.first_window_share + t * config.last_window_share
+        rest = 1.0 - progress
+        cells = rest * config.first_window_cells + progress * config.last_window_cells
+        share = rest * config.first_window_share + progress * config.last_window_share
         main = cells / memory.edges.length_cells[:, None, None] + share * length
         if memory.fine is None:
             return Windows(main, None)
-        seconds = (1.0 - t) * config.first_fine_window_seconds + t * config.last_fine_window_seconds
+        seconds = rest * config.first_fine_window_seconds + progress * config.last_fine_window_seconds
         return Windows(main, (seconds / memory.duration_seconds[:, None, None]).expand_as(main))
 
     def _mean_energy(self, drift: Tensor, clips: RunningClips) -> Tensor:
