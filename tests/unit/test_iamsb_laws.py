@@ -16,6 +16,7 @@ from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.systems.base import create_system
 from iamsb_core.systems.iamsb import Iamsb, IamsbConfig, ablations
 from iamsb_core.systems.iamsb.config import BudgetConfig, CoarseConfig, NeckConfig, RefinementConfig, WitnessConfig
+from iamsb_core.systems.iamsb.heads import Windows
 from iamsb_core.systems.iamsb.noise import Noise
 from iamsb_core.systems.iamsb.refinement import RunningClips
 from iamsb_core.systems.iamsb.state import QueryState
@@ -102,6 +103,19 @@ def one(given: StreamBatch, row: int) -> StreamBatch:
     fine = int(given.fine_valid[row].sum())
     return replace(
         alone, fine_values=given.fine_values[row, None, :fine], fine_valid=given.fine_valid[row, None, :fine]
+    )
+
+
+def first(given: StreamBatch, num_clips: int) -> StreamBatch:
+    """Without the later clips."""
+    fine = None if given.fine_values is None else given.fine_values[:num_clips]
+    return replace(
+        given,
+        values=given.values[:num_clips],
+        valid=given.valid[:num_clips],
+        truth=given.truth[:num_clips],
+        fine_values=fine,
+        fine_valid=None if given.fine_valid is None else given.fine_valid[:num_clips],
     )
 
 
@@ -247,6 +261,40 @@ def test_each_clip_takes_exactly_its_own_steps_and_finished_clips_leave_the_work
             torch.testing.assert_close(trace.segments[steps - 1, row], trace.final.segments[row])
 
 
+def test_boundaries_are_read_in_windows_of_the_first_size_at_first_and_of_the_last_at_last() -> None:
+    made = system(replace(TINY, refinement=replace(TINY.refinement, first_window_share=0.0, last_window_share=0.0)))
+    network, config = made.stream_networks()[0], made.config.refinement
+    assert network.refinement is not None
+    seen: list[Windows] = []
+    network.refinement.reader.register_forward_hook(lambda _, inputs, __: seen.append(inputs[2]))
+    with torch.no_grad():
+        clips, _ = candidates(made, batch(), 0)  # of 2, 6 and 4 steps, in falling order in what is seen
+        network.refinement(clips)
+    lengths = clips.memory.edges.length_cells[[1, 2, 0]]
+    cells = [windows.main[:, 0, 0] * lengths[: len(windows.main)] for windows in seen]
+    torch.testing.assert_close(cells[0], torch.full((3,), config.first_window_cells))
+    last = torch.stack([cells[5][0], cells[3][1], cells[1][2]])
+    torch.testing.assert_close(last, torch.full((3,), config.last_window_cells))
+    fine = [windows.fine[0, 0, 0] for windows in seen if windows.fine is not None]
+    seconds = torch.stack([fine[0], fine[5]]) * clips.memory.duration_seconds[1]
+    torch.testing.assert_close(
+        seconds, torch.tensor([config.first_fine_window_seconds, config.last_fine_window_seconds])
+    )
+
+
+@pytest.mark.parametrize("use_coarse", [True, False])
+def test_the_clip_probability_is_that_of_a_set_which_training_does_not_draw(use_coarse: bool) -> None:
+    made = system(replace(TINY, use_coarse=use_coarse))
+    with torch.no_grad():
+        outputs = made(batch())
+        for stream_outputs, network in zip((outputs.audio, outputs.visual), made.stream_networks(), strict=True):
+            last = stream_outputs.coarse if use_coarse else stream_outputs.refined
+            assert last is not None
+            best = torch.where(last.queries, last.final.logits, -20.0).amax(dim=1)
+            slope, offset = network.calibration
+            torch.testing.assert_close(stream_outputs.calibrated_logit, slope * best + offset)
+
+
 @pytest.mark.parametrize("name", sorted(ablations(TINY)))
 def test_every_ablation_runs_trains_and_proposes(name: str) -> None:
     made, given = system(ablations(TINY)[name]).train(), batch()
@@ -284,6 +332,14 @@ def test_a_missing_stream_has_no_influence_on_the_other() -> None:
     loud = replace(given.audio, values=torch.full_like(given.audio.values, 9.0))
     for found, expected in zip(proposals(made, replace(given, audio=loud)), proposals(made, given), strict=True):
         assert_same(found, expected)
+
+
+def test_a_clip_of_one_stream_does_not_weigh_on_how_the_others_share_their_budgets() -> None:
+    made, given = system(), batch((2.0, 1.2, 1.6, 1.4), silent=(2,), blind=(3,))
+    pair = Batch(first(given.audio, 2), first(given.visual, 2), given.duration_seconds[:2], given.video_ids[:2])
+    with torch.no_grad():
+        found, expected = (made.losses(made(clips), clips)["step_value"].item() for clips in (given, pair))
+    assert found == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("silent", [(0, 2), (0, 1, 2, 3)])

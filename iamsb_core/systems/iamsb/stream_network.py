@@ -78,9 +78,13 @@ class StreamNetwork(nn.Module):
         coarse: StepTrace,
         refinement: tuple[Selection, StepTrace] | None,
     ) -> StreamOutputs:
-        """With the best confidence of the last bridge, calibrated by two trained scalars; its gradient stops there."""
+        """With the best confidence of all candidates, calibrated by two trained scalars; its gradient stops there.
+
+        Which queries are refined is drawn in training and not in evaluation, so the best refined one would be of
+        another set there; only where the coarse bridge is switched off, the refined ones are all there is.
+        """
         selection, refined = (None, None) if refinement is None else refinement
-        last = coarse if refined is None else refined
+        last = coarse if refined is None or self.config.use_coarse else refined
         best = last.final.logits.detach().masked_fill(~last.queries, _ABSENT_LOGIT).amax(dim=1)
         calibrated = self.calibration[0] * best + self.calibration[1]
         return StreamOutputs(memory.present, dense, coarse, selection, refined, calibrated)
