@@ -119,7 +119,9 @@ class ClipEncoder:
         parts = []
         for chunk in chunks(len(frames), max_rows=_FRAMES_PER_PASS, context_rows=0):
             pixels = self._preprocess(torch.tensor(frames[chunk.keep], device=self._device))
-            outputs = self._model(pixel_values=pixels.to(self._dtype))
+            # cuDNN would round the patch convolution of float32 to TF32, ten bits of mantissa
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
+                outputs = self._model(pixel_values=pixels.to(self._dtype))
             chosen = outputs.pooler_output if self._spec.layer == -1 else outputs.last_hidden_state[:, 0]
             parts.append(chosen.float().cpu().numpy())
         grid = TimeGrid.covering(clip.duration_seconds, 1.0 / self._view.rate_hz)

@@ -86,9 +86,11 @@ class WavLMEncoder:
             raise ValueError("the clip has no audio stream; encode audio only where clip.waveform is given")
         waveform = self._at_least_one_row(clip.waveform)
         scale = self._waveform_scale(waveform)
-        norm = self._group_norm_scale(waveform, scale)
         grid = TimeGrid.covering(clip.duration_seconds, HOP_SECONDS)
-        rows = np.concatenate(list(self._rows(waveform, scale, norm)))
+        # cuDNN would round float32 convolutions to TF32, ten bits of mantissa
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
+            norm = self._group_norm_scale(waveform, scale)
+            rows = np.concatenate(list(self._rows(waveform, scale, norm)))
         return EncodedTrack(on_grid(rows, grid))
 
     def _at_least_one_row(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
