@@ -32,7 +32,7 @@ from storage.feature_source import StoredFeatures
 from storage.feature_store import FeatureStore
 from storage.home import Home
 from storage.refs import ManifestRef, ModelRef
-from storage.registry import log_model, register_model
+from storage.registry import log_model, register_model, resolve_model
 from storage.staging import exclusive, write_atomically
 from storage.tracking import TrackedRun, start_run
 from tasks import progress
@@ -125,23 +125,33 @@ def _finish(job: TrainJob, run_id: str, model: ModelRef) -> TrainedModel:
 
 
 def _outcome(job: TrainJob) -> TrainedModel | None:
-    """What the same job left before, if its model is still there and whole."""
+    """What the same job left before, if its model is still there and whole, in the tracking store of today too."""
     path = job.folder / OUTCOME_FILE
     if not path.is_file():
         return None
     done = parse(TrainedModel, json.loads(path.read_text()) | {"reused": True}, where=str(path))
     try:
-        return done if model_sha256(job.folder / MODEL_FOLDER) == done.model.sha256 else None
+        _, known = resolve_model(job.home, done.model.uri)
+        found = {model_sha256(job.folder / MODEL_FOLDER), known.sha256}
     except (ValueError, OSError):
         return None
+    return done if found == {done.model.sha256} and known.run_id == done.run_id else None
 
 
 def _run(job: TrainJob) -> TrackedRun:
-    """The job's run in MLflow: taken up again where an earlier one was stopped."""
+    """The job's run in MLflow: taken up again where an earlier one was stopped, a new one where it is not there."""
     path = job.folder / "run.json"
     known = json.loads(path.read_text())["run_id"] if path.is_file() else None
-    name = f"{job.system}-{job.dataset}"
-    run = start_run(job.home, name, run_id=known, tags={"kind": "train"}, system_metrics=True)
+    start = functools.partial(
+        start_run, job.home, f"{job.system}-{job.dataset}", tags={"kind": "train"}, system_metrics=True
+    )
+    try:
+        run = start(run_id=known)
+    except ValueError as error:
+        if known is None:
+            raise
+        run = start()  # raises the same where the store itself is out of reach
+        log.warning("%s: the training goes on as run %s", error, run.run_id)
     write_atomically(path, json.dumps({"run_id": run.run_id}).encode())
     return run
 
