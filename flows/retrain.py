@@ -11,10 +11,10 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.evaluate import evaluate
-from flows.extract import ExtractConfig, extract
-from flows.train import TrainFlowConfig, train
+from flows.extract import extract
+from flows.train import TrainFlowConfig, job_of, train
 from storage.home import Home
-from tasks.models import champion, encoders_of, find_model, promote
+from tasks.models import champion, find_model, promote
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,10 @@ def retrain(
     dataset: str = "lavdf",
     config: TrainFlowConfig = TrainFlowConfig(),  # noqa: B008
 ) -> Retraining:
-    """Train on what the dataset now holds; the alias moves only to a model that is better on the dev split."""
+    """Train on what the dataset now holds; the alias moves only to a model that is better on the dev split.
+
+    With the champion's own data, configuration and code there is nothing to do.
+    """
     done = _retrain(root, dataset, config)
     log.info("%s: %s", done.outcome, done.message)
     create_markdown_artifact(f"**{done.outcome}**: {done.message}", key="retraining")
@@ -51,14 +54,12 @@ def _retrain(root: Path, dataset: str, config: TrainFlowConfig) -> Retraining:
     home = Home.current()
     if not root.exists():
         return Retraining(outcome="no data", message=f"there is no dataset at {root}; give the deployment its `root`")
-    features = ExtractConfig(encoders=config.encoders, device=config.device, splits=("train", "dev"))
-    extracted = extract(root, dataset, features)
+    config = config.resolved()
+    extracted = extract(root, dataset, config.features)
     before = champion(home)
     if before is not None:
         _, card = find_model(home, before.uri)
-        made_for = [spec.identity for spec in encoders_of(card)]
-        wanted = [extracted.audio.identity, extracted.visual.identity]
-        if card.training.get("manifest") == extracted.manifest.sha256 and made_for == wanted:
+        if card.training.get("job") == job_of(dataset, config, extracted, home).digest:
             message = f"the champion {before.uri} was trained on this very data"
             return Retraining(outcome="nothing new", message=message, champion=before.uri)
     trained = train(root, dataset, config)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.extract import ExtractConfig, extract
+from flows.extract import ExtractConfig, Extraction, extract
 from iamsb_core.digest import plain
 from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.recipes import Size, system_recipe, training_recipe
@@ -50,21 +50,18 @@ class TrainFlowConfig:
             training=training_recipe(size) if self.training is None else self.training,
         )
 
+    @property
+    def features(self) -> ExtractConfig:
+        """What to extract for it."""
+        return ExtractConfig(
+            encoders=self.encoders, device=self.device, max_bad_share=self.max_bad_share, splits=("train", "dev")
+        )
 
-@flow(name="train", flow_run_name="train-{dataset}")
-def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlowConfig()) -> TrainedModel:
-    """Train a system; the first model of a home becomes its champion."""
-    home, config = Home.current(), config.resolved()
+
+def job_of(dataset: str, config: TrainFlowConfig, extracted: Extraction, home: Home) -> TrainJob:
+    """The training of a resolved configuration on these features."""
     assert config.training is not None
-    check_truth(dataset, root, ("train", "dev"))
-    features = ExtractConfig(
-        encoders=config.encoders,
-        device=config.device,
-        max_bad_share=config.max_bad_share,
-        splits=("train", "dev"),
-    )
-    extracted = extract(root, dataset, features)
-    job = TrainJob(
+    return TrainJob(
         dataset=dataset,
         root=extracted.root,
         manifest=extracted.manifest,
@@ -76,7 +73,15 @@ def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlo
         device=config.device,
         home=home,
     )
-    trained = train_system(job)
+
+
+@flow(name="train", flow_run_name="train-{dataset}")
+def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlowConfig()) -> TrainedModel:
+    """Train a system; the first model of a home becomes its champion."""
+    home, config = Home.current(), config.resolved()
+    check_truth(dataset, root, ("train", "dev"))
+    extracted = extract(root, dataset, config.features)
+    trained = train_system(job_of(dataset, config, extracted, home))
     if champion(home) is None:
         promote(home, trained.model)
     return trained

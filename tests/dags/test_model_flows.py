@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
 from iamsb_core.training.config import TrainConfig
 from storage.home import Home
 from storage.prediction_store import read_predictions
-from storage.registry import get_alias
+from storage.registry import get_alias, resolve_model, set_alias
 from tasks.fitting import TrainedModel
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -60,6 +61,25 @@ def test_the_first_model_is_the_champion_and_is_not_trained_twice(
     again = train(tiny_dataset, config=tiny_config())
     assert again.reused
     assert again.run_id == trained[0].run_id
+
+
+def test_a_training_that_the_tracking_store_does_not_know_is_logged_there_again(
+    trained: tuple[TrainedModel, Path],
+    tiny_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    shutil.copytree(trained[1], tmp_path / "home", ignore=shutil.ignore_patterns("mlflow*"))
+    monkeypatch.setenv("IAMSB_HOME", str(tmp_path / "home"))
+    again = train(tiny_dataset, config=tiny_config())
+    assert not again.reused
+    assert again.run_id != trained[0].run_id
+    assert f"no run {trained[0].run_id!r}" in caplog.text
+    assert resolve_model(Home.current(), again.model.uri)[1].sha256 == trained[0].model.sha256, (
+        "nothing is trained anew"
+    )
+    assert train(tiny_dataset, config=tiny_config()).reused
 
 
 def test_evaluate_scores_a_model_beside_the_baselines(trained: tuple[TrainedModel, Path], tiny_dataset: Path):
@@ -105,6 +125,10 @@ def test_retraining_says_when_nothing_is_new_and_promotes_only_what_is_better(
 ):
     idle = retrain(tiny_dataset, config=tiny_config())
     assert idle.outcome == "nothing new"
+    other = retrain(tiny_dataset, config=replace(tiny_config(), training=TrainConfig(epochs=1, batch_size=3, seed=1)))
+    assert other.outcome in {"promoted", "kept"}, "another configuration is something new"
+    assert other.candidate != trained[0].model.uri
+    set_alias(home, trained[0].model.version)
     assert retrain(tmp_path / "nowhere", config=tiny_config()).outcome == "no data"
 
     entries = json.loads((tiny_dataset / "metadata.min.json").read_text())
