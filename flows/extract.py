@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 from prefect.futures import wait
@@ -73,9 +74,24 @@ class Extraction:
         return len({video.video_id for video in self.bad})
 
 
+class TooManyBadVideosError(RuntimeError):
+    """More videos than allowed cannot be used; `extraction` has all that was found, the bad ones with their reasons."""
+
+    def __init__(self, extraction: Extraction, max_bad_share: float) -> None:
+        self.extraction, self.max_bad_share = extraction, max_bad_share
+        first = extraction.bad[0]
+        super().__init__(
+            f"{extraction.num_bad} of {extraction.num_videos} videos cannot be used, more than max_bad_share "
+            f"{max_bad_share} allows; the first: {first.path}: {first.reason}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.extraction, self.max_bad_share)
+
+
 @flow(name="extract", task_runner=runner(), flow_run_name="extract-{dataset}")
 def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractConfig()) -> Extraction:
-    """Extract what the feature store lacks. Raises RuntimeError where more than the stated share is bad."""
+    """Extract what the feature store lacks. Raises TooManyBadVideosError where more than the stated share is bad."""
     home = Home.current()
     audio, visual = choose_encoders(config.encoders if config.specs is None else config.specs)
     stock = take_stock(dataset, root, home, config.splits)
@@ -111,8 +127,5 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
         bad=bad,
     )
     if done.num_bad > config.max_bad_share * done.num_videos:
-        raise RuntimeError(
-            f"{done.num_bad} of {done.num_videos} videos cannot be used, more than max_bad_share "
-            f"{config.max_bad_share} allows; the first: {bad[0].path}: {bad[0].reason}"
-        )
+        raise TooManyBadVideosError(done, config.max_bad_share)
     return done

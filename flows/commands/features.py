@@ -27,16 +27,21 @@ def extract(
     dask_address: str | None,
     **config: Any,
 ) -> dict[str, Any]:
-    """Run the extraction flow and list what could not be used."""
+    """Run the extraction flow and list what could not be used; failed where that is more than allowed."""
     serve(orchestrator)
-    from flows.extract import ExtractConfig  # noqa: PLC0415 - imports Prefect, which reads the server's address
+    # Imports Prefect, which reads the server's address.
+    from flows.extract import ExtractConfig, TooManyBadVideosError  # noqa: PLC0415
     from flows.extract import extract as extract_flow  # noqa: PLC0415
     from tasks.policy import runner  # noqa: PLC0415
 
     flow = extract_flow.with_options(task_runner=runner(workers, dask_address))
-    done = flow(root, name, ExtractConfig(**config))
+    try:
+        done, failure = flow(root, name, ExtractConfig(**config)), {}
+    except TooManyBadVideosError as error:
+        terminal.messages.print(f"iamsb: {error}", markup=False, highlight=False, soft_wrap=True)
+        done, failure = error.extraction, {"error": str(error), "failed": True}
     show(terminal, done)
-    return {**plain(done), "num_bad": done.num_bad}
+    return {**plain(done), "num_bad": done.num_bad, **failure}
 
 
 def show(terminal: Terminal, done: Any) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import pytest
 from prefect.exceptions import ParameterTypeError
+from prefect.settings import PREFECT_API_URL
 
-from flows.extract import ExtractConfig, Extraction, extract
+from flows.cli import main
+from flows.extract import ExtractConfig, Extraction, TooManyBadVideosError, extract
+from iamsb_core.digest import plain
 from storage.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
@@ -50,7 +54,9 @@ def broken_copy(tiny_dataset: Path, folder: Path) -> Path:
     return folder
 
 
-def test_bad_videos_are_listed_with_their_reasons_and_the_rest_goes_on(tiny_dataset: Path, tmp_path: Path):
+def test_bad_videos_are_listed_with_their_reasons_and_the_rest_goes_on(
+    tiny_dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     root = broken_copy(tiny_dataset, tmp_path / "broken")
     done = extract(root)
     assert done.num_bad == 2
@@ -59,8 +65,31 @@ def test_bad_videos_are_listed_with_their_reasons_and_the_rest_goes_on(tiny_data
     assert all(one.reason and one.stream == "" for one in done.bad), "both streams are lost for one reason"
     assert FeatureStore(done.store).missing(done.audio.identity, []) == []
     assert counts(extract(root)) == (done.num_shards, 0), "a video that is bad for good is not tried again"
-    with pytest.raises(RuntimeError, match=r"2 of 12 videos cannot be used, more than max_bad_share 0\.1 allows"):
+    message = r"2 of 12 videos cannot be used, more than max_bad_share 0\.1 allows"
+    with pytest.raises(TooManyBadVideosError, match=message) as raised:
         extract(root, config=ExtractConfig(max_bad_share=0.1))
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert error.extraction.bad == done.bad, "also from another process"
+    check_command(root, done, capfd, monkeypatch)
+
+
+def check_command(
+    root: Path, done: Extraction, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`iamsb extract` shows the whole list, and fails."""
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
+    capfd.readouterr()
+    arguments = ["extract", "lavdf", str(root), "--max-bad-share", "0.1"]
+    assert main([*arguments, "--json"]) == 1
+    out, err = capfd.readouterr()
+    document = json.loads(out)
+    assert document["failed"]
+    assert document["bad"] == plain(done.bad)
+    assert document["error"].startswith("2 of 12 videos cannot be used")
+    assert document["error"] in err
+    assert main(arguments) == 1
+    table = capfd.readouterr().out
+    assert all(Path(one.path).name in table for one in done.bad)
 
 
 def test_only_the_splits_asked_for_are_read(tiny_dataset: Path):
