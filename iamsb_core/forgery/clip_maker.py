@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +196,17 @@ def forget_recordings() -> None:
     _recording.cache_clear()
 
 
-def use_one_thread() -> None:
-    """Set up a worker process: as many processes as cores run at once, each with one thread."""
+def set_up_worker() -> None:
+    """Set up a worker process: as many processes as cores run at once, each with one thread, and none without parent.
+
+    A parent that is killed cannot end its workers, and they would wait for more to do for ever.
+    """
     cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

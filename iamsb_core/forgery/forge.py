@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from iamsb_core.digest import digest, plain
-from iamsb_core.forgery.clip_maker import forget_recordings, make_clip, note_path, use_one_thread
+from iamsb_core.forgery.clip_maker import forget_recordings, make_clip, note_path, set_up_worker
 from iamsb_core.forgery.config import FRAME_RATE_HZ, ForgeConfig
 from iamsb_core.forgery.lavdf_files import make_split_folders, write_lavdf_files
 from iamsb_core.forgery.plan import ClipPlan, SourceLength, count_people, plan_clips, split_people
@@ -183,7 +183,7 @@ class _Work:
                 tell()
             return
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self.num_workers, len(arguments)), context, use_one_thread) as pool:
+        with ProcessPoolExecutor(min(self.num_workers, len(arguments)), context, set_up_worker) as pool:
             runs = [pool.submit(job, *each) for each in arguments]
             try:
                 for run in as_completed(runs):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from iamsb_core.datasets.registry import read_dataset
@@ -194,7 +195,8 @@ from pathlib import Path
 sys.path.insert(0, {folder!r})
 from test_forgery_build import SEED, TINY
 from iamsb_core.forgery.forge import forge
-forge(None, Path(sys.argv[1]), TINY, seed=SEED, num_workers=1)
+if __name__ == "__main__":
+    forge(None, Path(sys.argv[1]), TINY, seed=SEED, num_workers=int(sys.argv[2]))
 """
 
 
@@ -202,7 +204,7 @@ def test_a_killed_run_is_taken_up_and_ends_the_same(forged: tuple[Path, ForgeSum
     out = tmp_path / "killed"
     notes = tmp_path / ".killed.forging" / ".notes"
     script = SCRIPT.format(folder=str(Path(__file__).parent))
-    with subprocess.Popen([sys.executable, "-c", script, str(out)], start_new_session=True) as process:
+    with subprocess.Popen([sys.executable, "-c", script, str(out), "1"], start_new_session=True) as process:
         deadline = time.monotonic() + 60
         while len(list(notes.glob("*.json")) if notes.is_dir() else []) < 3:
             assert process.poll() is None
@@ -218,6 +220,22 @@ def test_a_killed_run_is_taken_up_and_ends_the_same(forged: tuple[Path, ForgeSum
         path for path in made if (out / path.relative_to(tmp_path / ".killed.forging")).stat().st_mtime_ns == made[path]
     ]
     assert len(kept) >= 3
+
+
+def test_the_workers_of_a_killed_run_end(tmp_path: Path) -> None:
+    notes = tmp_path / ".killed.forging" / ".notes"
+    script = SCRIPT.format(folder=str(Path(__file__).parent))
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "killed"), "2"]) as process:
+        deadline = time.monotonic() + 60
+        while not (notes.is_dir() and any(notes.glob("*.json"))):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(workers) >= 2
+    _, left = psutil.wait_procs(workers, timeout=20)
+    assert not left
 
 
 def test_two_runs_do_not_make_the_same_folder_at_once(tmp_path: Path) -> None:
