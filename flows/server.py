@@ -27,6 +27,19 @@ _HOST = "127.0.0.1"
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
 _NUM_TRIES = 3
+_WITH_LIFELINE = f"""
+import os, runpy, signal, threading, time
+
+def end_with_the_command():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep({_STOP_SECONDS})
+    os._exit(1)
+
+threading.Thread(target=end_with_the_command, daemon=True).start()
+runpy.run_module("uvicorn", run_name="__main__", alter_sys=True)
+"""
+"""uvicorn, in a process that ends when its stdin does: a command that is killed cannot stop its server."""
 
 
 def serve(orchestrator: Orchestrator) -> None:
@@ -43,12 +56,12 @@ def serve(orchestrator: Orchestrator) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with process:  # which closes the lifeline too
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _started(log_file: Path) -> tuple[subprocess.Popen[bytes], str]:
@@ -59,8 +72,8 @@ def _started(log_file: Path) -> tuple[subprocess.Popen[bytes], str]:
         process = _run(port, log_file)
         if _answers(process, f"http://{_HOST}:{port}/api/health"):
             return process, f"http://{_HOST}:{port}/api"
-        process.kill()
-        process.wait()
+        with process:
+            process.kill()
     words = "\n".join(log_file.read_text(errors="replace").splitlines()[-8:])
     raise RuntimeError(f"Prefect's server did not start; the end of {log_file}:\n{words}")
 
@@ -69,14 +82,15 @@ def _run(port: int, log_file: Path) -> subprocess.Popen[bytes]:
     spec = find_spec("prefect")
     assert spec is not None
     assert spec.origin is not None
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(spec.origin).parent), "--factory", SERVER_MODULE]
+    command = [sys.executable, "-c", _WITH_LIFELINE, "--app-dir", str(Path(spec.origin).parent)]
+    command += ["--factory", SERVER_MODULE]
     command += ["--host", _HOST, "--port", str(port), "--log-level", "error", "--lifespan", "on"]
     marks = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     with log_file.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and words
             command,
             env=os.environ | marks,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # the lifeline: closed when this process ends, however it ends
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -116,6 +116,31 @@ def test_servers_of_killed_commands_are_ended_and_others_are_not(tmp_path: Path)
             process.wait()
 
 
+SERVING = """
+import time
+from flows.environment import prepare
+from flows.server import serve
+serve(prepare())
+print("serving", flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_commands_server_ends_with_it(end: signal.Signals, tmp_path: Path):
+    surroundings = {**os.environ, "IAMSB_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", SERVING], env=surroundings, stdout=subprocess.PIPE) as command:
+        try:
+            assert command.stdout is not None
+            assert command.stdout.readline() == b"serving\n"
+            (server,) = psutil.Process(command.pid).children()
+            assert environment.SERVER_MODULE in server.cmdline()
+        finally:
+            command.send_signal(end)
+    _, left = psutil.wait_procs([server], timeout=20)
+    assert not left
+
+
 def test_an_identity_is_more_than_a_number():
     me = process_identity(os.getpid())
     assert is_alive(me)
