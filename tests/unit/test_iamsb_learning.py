@@ -64,7 +64,7 @@ def test_one_batch_is_learned_by_heart() -> None:
     )
     system = Iamsb(compact(), STREAMS)
     system.fit_normalisation([batch])
-    num_steps = 100
+    num_steps = 150
     optimizer = torch.optim.AdamW(system.parameters(), lr=3e-3, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=num_steps, pct_start=0.2)
     for _ in range(num_steps):
