@@ -9,9 +9,9 @@ from prefect import flow
 from flows.evaluate import CHAMPION
 from iamsb_core.report import Thresholds
 from storage.home import Home
-from tasks.models import localize_videos, report_places
+from tasks.models import localize_videos
 from tasks.policy import resolve_device
-from tasks.reporting import Localized
+from tasks.reporting import Localized, report_folders
 
 
 @flow(name="localize")
@@ -29,7 +29,7 @@ def localize(
     missing = [video for video in videos if not video.is_file()]
     if missing:
         raise ValueError(f"no file {missing[0]}" + (f", nor {len(missing) - 1} others" if missing[1:] else ""))
-    places = report_places([video.absolute() for video in videos], out, home.root / "reports")
+    places = report_folders([video.absolute() for video in videos], out, home.root / "reports")
     done = localize_videos(home, model, places, resolve_device(device), thresholds)
     if all(one.state == "failed" for one in done):
         raise RuntimeError(f"none of {len(done)} videos could be examined; {done[0].video}: {done[0].error}")

@@ -18,7 +18,7 @@ from storage.feature_store import FeatureStore
 from storage.home import Home
 from storage.refs import ManifestRef, ModelRef
 from storage.registry import get_alias, resolve_model, set_alias
-from tasks import fitting, reporting, scoring
+from tasks import fitting, scoring
 from tasks.features import take_stock
 from tasks.fitting import TrainedModel, TrainJob
 from tasks.jobs import Stock
@@ -144,8 +144,3 @@ def _forged_seconds(video: VideoRecord) -> float:
 def encoders_of(card: ModelCard) -> tuple[EncoderSpec, EncoderSpec]:
     """The pair that the model reads."""
     return card.audio_encoder, card.visual_encoder
-
-
-def report_places(videos: list[Path], out: Path | None, otherwise: Path) -> dict[Path, Path]:
-    """Where each video's report goes; `otherwise` holds those for which no folder was named."""
-    return reporting.report_folders(videos, out, otherwise)

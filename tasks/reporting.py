@@ -167,11 +167,10 @@ def report_folders(videos: list[Path], out: Path | None, otherwise: Path) -> dic
 
     Where no `out` was named, every path has a folder of its own in `otherwise`, so that no report is written over.
     """
-    if out is not None and len(videos) == 1:
+    own = {video: f"{video.stem}-{digest(str(video))[:8]}" for video in videos}
+    if out is None:
+        return {video: otherwise / own[video] for video in videos}
+    if len(videos) == 1:
         return {videos[0]: out}
     names = [video.stem for video in videos]
-    return {
-        video: (otherwise if out is None else out)
-        / (video.stem if out is not None and names.count(video.stem) == 1 else f"{video.stem}-{digest(str(video))[:8]}")
-        for video in videos
-    }
+    return {video: out / (video.stem if names.count(video.stem) == 1 else own[video]) for video in videos}
