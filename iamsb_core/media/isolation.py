@@ -89,6 +89,14 @@ class MediaDecoder:
 
     def _ask(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """The child's last word on a request and the files that came with it."""
+        try:
+            return self._ask_child(path, request)
+        except CrashError as error:
+            if error.accepted:
+                raise
+            return self._ask_child(path, request)  # lost while idle: the system may reap it later than it dies
+
+    def _ask_child(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         if self._child is not None and not self._child.is_alive():
             self._drop()
         if self._child is None:

@@ -26,11 +26,15 @@ _EXIT_SECONDS = 5.0
 
 
 class CrashError(DecodeError):
-    """The child died by itself."""
+    """The child died by itself.
 
-    def __init__(self, message: str, number: int) -> None:
+    accepted: whether it had begun on the request; if not, the file has nothing to do with it.
+    """
+
+    def __init__(self, message: str, number: int, accepted: bool) -> None:
         super().__init__(message, kind="crashed")
         self.signal = number
+        self.accepted = accepted
 
 
 class DecodingProcess:
@@ -65,11 +69,17 @@ class DecodingProcess:
         started = time.monotonic()
         allowed = self._limits.timeout_seconds
         probe: dict[str, Any] = {}
+        accepted = False
         with contextlib.suppress(BrokenPipeError):  # it died since the last request: the wait below says how
             send_message(self._channel, request)
         while True:
-            reply, files = self._wait(request["path"], started, allowed)
-            if reply["event"] == "probed":
+            try:
+                reply, files = self._wait(request["path"], started, allowed)
+            except EOFError:
+                raise self._crash(request["path"], accepted) from None
+            if reply["event"] == "accepted":
+                accepted = True
+            elif reply["event"] == "probed":
                 probe = reply["probe"]
                 allowed += self._limits.timeout_per_second * probe["duration_seconds"]
             elif reply["event"] == "error":
@@ -98,11 +108,8 @@ class DecodingProcess:
 
     def _wait(self, path: str, started: float, allowed_seconds: float) -> tuple[dict[str, Any], list[int]]:
         while True:
-            try:
-                if (received := self._inbox.receive()) is not None:
-                    return received
-            except EOFError:
-                raise self._crash(path) from None
+            if (received := self._inbox.receive()) is not None:
+                return received
             if time.monotonic() > started + allowed_seconds:
                 message = f"{path} was given up after {allowed_seconds:.1f} s; raise the limit if the file is sound"
                 raise DecodeError(message, kind="timeout")
@@ -110,7 +117,7 @@ class DecodingProcess:
                 limit = f"{resident >> 20} MiB of memory, above the limit of {self._limits.memory_bytes >> 20} MiB"
                 raise DecodeError(f"decoding {path} took {limit}; raise it or scale the video down", kind="memory")
 
-    def _crash(self, path: str) -> CrashError:
+    def _crash(self, path: str, accepted: bool) -> CrashError:
         try:
             code = self.process.wait(timeout=_EXIT_SECONDS)
         except subprocess.TimeoutExpired:  # it closed the channel and lives on
@@ -118,7 +125,7 @@ class DecodingProcess:
             code = self.process.wait()
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         likely = "the system may be out of memory" if cause == "SIGKILL" else "the file is damaged or hostile"
-        return CrashError(f"the decoder died on {path} ({cause}); {likely}", -code)
+        return CrashError(f"the decoder died on {path} ({cause}); {likely}", -code, accepted)
 
     def _await_start(self) -> None:
         deadline = time.monotonic() + _START_SECONDS

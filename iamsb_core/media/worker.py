@@ -41,6 +41,7 @@ def main() -> None:
             except EOFError:
                 return
             if received is not None:
+                send_message(channel, {"event": "accepted"})
                 _answer(channel, received[0])
 
 
