@@ -1,0 +1,42 @@
+"""Options of the commands that make and check datasets."""
+
+# ruff: noqa: PLR0917 - the parameters of a Typer command are its options
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commandline.options import Debug, Json, Name, Root, app, carry_out, dataset_app
+
+
+@app.command()
+def demo(
+    media: Annotated[Path | None, typer.Option(help="Folder of real clips; without it, clips are drawn.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A small dataset and a short training.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the drawn data and the training.")] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Forge a dataset, extract, train, evaluate on people never seen, and report on one unseen clip."""
+    carry_out("demo.demo", as_json, debug, media=media, quick=quick, seed=seed)
+
+
+@app.command()
+def forge(
+    media: Annotated[Path, typer.Argument(help="Folder of real clips.")],
+    out: Annotated[Path, typer.Argument(help="New folder for the dataset, in LAV-DF's layout.")],
+    quick: Annotated[bool, typer.Option("--quick", help="A small dataset.")] = False,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a dataset of partial forgeries with exact truth from real clips."""
+    carry_out("datasets.forge", as_json, debug, media=media, out=out, quick=quick, seed=seed)
+
+
+@dataset_app.command("check")
+def dataset_check(name: Name, root: Root, as_json: Json = False, debug: Debug = False) -> None:
+    """Say what is wrong with a dataset before hours are spent on it; exit code 1 where something is."""
+    carry_out("datasets.check", as_json, debug, name=name, root=root)

@@ -1,0 +1,93 @@
+"""Options of the commands that train, measure and use models."""
+
+# ruff: noqa: PLR0917 - the parameters of a Typer command are its options
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commandline.options import CHAMPION, Debug, Device, Encoders, Json, Model, Name, Root, app, carry_out
+
+
+@app.command()
+def train(
+    name: Name,
+    root: Root,
+    system: Annotated[str, typer.Option(help="What to train.")] = "iamsb",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training split [default: 40 on a GPU, 26 on a CPU].")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice [default: 0].")] = None,
+    encoders: Encoders = "handcrafted",
+    device: Device = "auto",
+    config: Annotated[Path | None, typer.Option(help="JSON file with the whole training configuration.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a system on extracted features; a run that was stopped goes on at its last checkpoint."""
+    carry_out(
+        "models.train",
+        as_json,
+        debug,
+        name=name,
+        root=root,
+        system=system,
+        epochs=epochs,
+        seed=seed,
+        encoders=encoders,
+        device=device,
+        config=config,
+    )
+
+
+@app.command()
+def evaluate(
+    name: Name,
+    root: Root,
+    model: Model = CHAMPION,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
+    device: Device = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """AP, AR and AUC of a model, overall and for each stream, beside two baselines."""
+    carry_out(
+        "models.evaluate",
+        as_json,
+        debug,
+        name=name,
+        root=root,
+        model=model,
+        split=split,
+        protocol=protocol,
+        device=device,
+    )
+
+
+@app.command()
+def score(
+    labels: Annotated[Path, typer.Argument(help="The benchmark's metadata file.")],
+    predictions: Annotated[Path, typer.Argument(help="Predictions of this or any other system.")],
+    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")],
+    split: Annotated[str | None, typer.Option(help="Only this split of the labels.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score predictions, from this project or any other, against labels."""
+    carry_out("models.score", as_json, debug, labels=labels, predictions=predictions, protocol=protocol, split=split)
+
+
+@app.command()
+def localize(
+    videos: Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...")],
+    model: Model = CHAMPION,
+    out: Annotated[Path | None, typer.Option(help="Folder for the reports [default: IAMSB_HOME/reports].")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say when, and in which stream, videos were forged: report.json, report.html and subtitles for each."""
+    carry_out("models.localize", as_json, debug, videos=videos, model=model, out=out, device=device)

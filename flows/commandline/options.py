@@ -1,0 +1,58 @@
+"""What every command's options share: the apps, the common options, and the way into `flows.commands`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from flows.terminal import Terminal
+
+app = typer.Typer(
+    help="Says when, and in which stream, an audio-visual video was forged. State lives under IAMSB_HOME [.iamsb].",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dataset_app = typer.Typer(help="Look at datasets.", no_args_is_help=True)
+features_app = typer.Typer(help="Look after the feature store.", no_args_is_help=True)
+app.add_typer(dataset_app, name="dataset")
+app.add_typer(features_app, name="features")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, logs on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of a failure.")]
+Name = Annotated[str, typer.Argument(help="Layout: lavdf, demo or generic.")]
+Root = Annotated[Path, typer.Argument(help="The dataset's folder, or a generic manifest file.")]
+Encoders = Annotated[
+    str,
+    typer.Option(help="`handcrafted`, `wavlm-clip`, or a pair such as `wavlm:ID_OR_FOLDER+clip:ID_OR_FOLDER`."),
+]
+Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time [default: 2].")]
+Dask = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads the shards.")]
+ShardSize = Annotated[int, typer.Option(min=1, help="Videos in a shard at most.")]
+BadShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fail when more than this share is unusable.")]
+Model = Annotated[str, typer.Option(help="URI that `train` printed, a model folder, or the champion.")]
+
+CHAMPION = "models:/iamsb@champion"
+WITHOUT_FLOWS = frozenset(
+    {"datasets.check", "features.export", "features.verify", "features.repair", "models.score"}
+    | {"machine.down", "machine.doctor"}
+)
+"""These read and report; nothing of theirs is recorded, so they start no server."""
+
+
+def carry_out(command: str, as_json: bool, debug: bool, **options: Any) -> NoReturn:
+    """Run a function of `flows.commands` with the environment set before anything heavy is imported."""
+
+    def action(terminal: Terminal) -> Any:
+        from flows.environment import prepare  # noqa: PLC0415 - `iamsb --help` needs none of this
+
+        orchestrator = prepare(for_flows=command not in WITHOUT_FLOWS, debug=debug)
+        module, _, function = command.partition(".")
+        commands = importlib.import_module(f"flows.commands.{module}")
+        return getattr(commands, function)(terminal, orchestrator=orchestrator, **options)
+
+    raise typer.Exit(Terminal(json_wanted=as_json, debug=debug).run(action))
