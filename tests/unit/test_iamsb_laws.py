@@ -17,9 +17,9 @@ from iamsb_core.systems.base import create_system
 from iamsb_core.systems.iamsb import Iamsb, IamsbConfig, ablations
 from iamsb_core.systems.iamsb.config import BudgetConfig, CoarseConfig, NeckConfig, RefinementConfig, WitnessConfig
 from iamsb_core.systems.iamsb.heads import Windows
-from iamsb_core.systems.iamsb.noise import Noise
 from iamsb_core.systems.iamsb.refinement import RunningClips
 from iamsb_core.systems.iamsb.state import QueryState
+from iamsb_core.systems.noise import Noise
 
 STREAMS = Streams(
     audio=StreamSpec(encoder_identity="a", dim=10, hop_seconds=0.02, fine_dim=4, fine_hop_seconds=0.005),

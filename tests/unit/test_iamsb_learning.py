@@ -8,7 +8,7 @@ import torch
 from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.iamsb import Iamsb, compact
-from iamsb_core.systems.iamsb.segments import pairwise_tiou
+from iamsb_core.systems.segments import pairwise_tiou
 from iamsb_core.timeline import TimeGrid
 
 STREAMS = Streams(

@@ -27,8 +27,8 @@ from iamsb_core.systems.iamsb.losses import (
     worsening,
 )
 from iamsb_core.systems.iamsb.matching import UNMATCHED, match
-from iamsb_core.systems.iamsb.segments import clamp_through, eiou, padded_truth, pairwise_tiou, proper, tiou
 from iamsb_core.systems.iamsb.state import QueryState, StepTrace
+from iamsb_core.systems.segments import clamp_through, eiou, padded_truth, pairwise_tiou, proper, tiou
 
 LOSS = LossConfig()
 SURE = 60.0

@@ -16,12 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.iamsb.config import IamsbConfig
-from iamsb_core.systems.iamsb.noise import Noise
 from iamsb_core.systems.iamsb.refinement import RunningClips
 from iamsb_core.systems.iamsb.selection import select
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.system import STREAMS, Iamsb
 from iamsb_core.systems.iamsb.witness import Witnesses
+from iamsb_core.systems.noise import Noise
 from iamsb_core.timeline import TimeGrid
 
 _GIGA = 1e9

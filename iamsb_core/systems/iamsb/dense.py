@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from iamsb_core.systems.iamsb.sampling import sample_cells
-from iamsb_core.systems.iamsb.segments import pairwise_tiou, proper
+from iamsb_core.systems.segments import pairwise_tiou, proper
 
 _DISTANCE_UNIT_CELLS = 8.0
 _MIN_LENGTH_CELLS = 1.0

@@ -11,8 +11,8 @@ from iamsb_core.bridge.energy import steps_to_reach
 from iamsb_core.manifest import Modality
 from iamsb_core.systems.iamsb.config import OutputConfig
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs, StreamOutputs
-from iamsb_core.systems.iamsb.segments import pairwise_tiou
 from iamsb_core.systems.iamsb.state import StepTrace
+from iamsb_core.systems.segments import pairwise_tiou
 
 _STATISTICS = ("residual", "matched_mass", "unmatched_mass", "entropy", "inconsistency")
 _NAMES = {Modality.AUDIO: "audio", Modality.VISUAL: "visual"}

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from iamsb_core.systems.iamsb.config import LossConfig
 from iamsb_core.systems.iamsb.matching import UNMATCHED, match
-from iamsb_core.systems.iamsb.segments import eiou, pairwise_tiou, tiou
 from iamsb_core.systems.iamsb.state import StepTrace
+from iamsb_core.systems.segments import eiou, pairwise_tiou, tiou
 
 
 @dataclass(frozen=True)

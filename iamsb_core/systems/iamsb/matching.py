@@ -12,8 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from iamsb_core.systems.iamsb.config import LossConfig
-from iamsb_core.systems.iamsb.segments import pairwise_tiou
 from iamsb_core.systems.iamsb.state import QueryState
+from iamsb_core.systems.segments import pairwise_tiou
 
 UNMATCHED = -1
 

@@ -23,7 +23,7 @@ from iamsb_core.systems.iamsb.losses import (
     worsening,
 )
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs, StreamOutputs
-from iamsb_core.systems.iamsb.segments import padded_truth
+from iamsb_core.systems.segments import padded_truth
 
 
 @dataclass(frozen=True)

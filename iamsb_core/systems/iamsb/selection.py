@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from iamsb_core.systems.iamsb.noise import Noise
+from iamsb_core.systems.noise import Noise
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from iamsb_core.systems.iamsb.dense import DenseOutputs
 from iamsb_core.systems.iamsb.heads import jittered
 from iamsb_core.systems.iamsb.memory import StreamMemory
 from iamsb_core.systems.iamsb.neck import StreamNeck
-from iamsb_core.systems.iamsb.noise import Noise
 from iamsb_core.systems.iamsb.outputs import StreamOutputs
 from iamsb_core.systems.iamsb.refinement import RefinementBridge, RunningClips, WitnessMemory
 from iamsb_core.systems.iamsb.selection import Selection
 from iamsb_core.systems.iamsb.state import QueryState, StepTrace
 from iamsb_core.systems.iamsb.witness import Witnesses
+from iamsb_core.systems.noise import Noise
 
 _ABSENT_LOGIT = -20.0
 

@@ -11,15 +11,13 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.data.batch import Batch
 from iamsb_core.encoders.base import Streams
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.iamsb.budget import stream_budgets
 from iamsb_core.systems.iamsb.config import PRESETS, IamsbConfig
-from iamsb_core.systems.iamsb.noise import Noise
-from iamsb_core.systems.iamsb.normalisation import Moments, Standardise
 from iamsb_core.systems.iamsb.objective import total_loss
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs
 from iamsb_core.systems.iamsb.proposals import clip_proposals
@@ -27,6 +25,8 @@ from iamsb_core.systems.iamsb.selection import Selection, select
 from iamsb_core.systems.iamsb.state import QueryState
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.witness import WitnessBridge, Witnesses
+from iamsb_core.systems.noise import Noise
+from iamsb_core.systems.normalisation import StandardisedTrack, fit_standardisation
 
 STREAMS = (Modality.AUDIO, Modality.VISUAL)
 
@@ -84,26 +84,19 @@ class Iamsb(System[IamsbOutputs]):
         """Per-stream lists after soft-NMS, their fused union, and the evidence."""
         return clip_proposals(outputs, batch, self.config.output)
 
-    @torch.no_grad()
     def fit_normalisation(self, batches: Iterable[Batch]) -> None:
         """One pass over the batches sets every track's mean and deviation."""
-        targets = list(self._standardisers())
-        moments = [Moments(standardise) for _, _, standardise in targets]
-        for batch in batches:
-            for (modality, fine, _), moment in zip(targets, moments, strict=True):
-                moment.add(*_track(batch.stream(modality), fine=fine))
-        for moment in moments:
-            moment.finish()
+        fit_standardisation(list(self._standardised()), batches)
 
     def stream_networks(self) -> list[StreamNetwork]:
         """Audio's and visual's."""
         return [cast(StreamNetwork, network) for network in self.networks]
 
-    def _standardisers(self) -> Iterator[tuple[Modality, bool, Standardise]]:
+    def _standardised(self) -> Iterator[StandardisedTrack]:
         for modality, network in zip(STREAMS, self.stream_networks(), strict=True):
-            yield modality, False, network.neck.standardise
+            yield StandardisedTrack(modality, False, network.neck.standardise)
             if network.neck.fine_standardise is not None:
-                yield modality, True, network.neck.fine_standardise
+                yield StandardisedTrack(modality, True, network.neck.fine_standardise)
 
     def _budgets(self, weights: Tensor, present: Tensor) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """(N^a, N^v) and (S^a, S^v) of each clip; nothing without a refinement bridge to spend it."""
@@ -125,14 +118,3 @@ def _selection(own: QueryState, witnesses: Witnesses | None, num_queries: list[i
 def _even_weights(present: Tensor) -> Tensor:
     """(B, 2): the same for every stream that is there."""
     return present / present.sum(dim=1, keepdim=True).clamp_min(1)
-
-
-def _track(stream: StreamBatch, *, fine: bool) -> tuple[Tensor, Tensor]:
-    """Values (B, L, D) and valid (B, L). Raises ValueError where a fine track is wanted and missing."""
-    if not fine:
-        return stream.values, stream.valid
-    if stream.fine_values is None or stream.fine_valid is None:
-        raise ValueError(
-            "this system reads a fine track, and the batch has none; extract it with the encoder's fine track"
-        )
-    return stream.fine_values, stream.fine_valid

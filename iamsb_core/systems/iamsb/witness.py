@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from iamsb_core.bridge.coupling import Coupling, entropic_coupling
 from iamsb_core.systems.iamsb.attention import MASKED
 from iamsb_core.systems.iamsb.config import IamsbConfig, WitnessConfig
-from iamsb_core.systems.iamsb.segments import pairwise_tiou
 from iamsb_core.systems.iamsb.state import QueryState
+from iamsb_core.systems.segments import pairwise_tiou
 
 _FLOOR = 1e-6
 

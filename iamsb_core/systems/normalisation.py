@@ -5,8 +5,14 @@ Shapes: B clips, L cells, D feature dim.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+
+from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.manifest import Modality
 
 _CLIP_DEVIATIONS = 8.0
 """standardised features are bounded: one broken cell must not drown its neighbours"""
@@ -50,3 +56,34 @@ class Moments:
         std = (self.squares / self.count - mean.square()).clamp_min(0.0).sqrt()
         self.target.mean.copy_(mean)
         self.target.std.copy_(torch.where(std > 1e-6, std, 1.0))
+
+
+@dataclass(frozen=True)
+class StandardisedTrack:
+    """Which track of which stream a standardisation is of."""
+
+    modality: Modality
+    fine: bool
+    standardise: Standardise
+
+
+@torch.no_grad()
+def fit_standardisation(tracks: Sequence[StandardisedTrack], batches: Iterable[Batch]) -> None:
+    """One pass over the batches sets every track's mean and deviation."""
+    moments = [Moments(track.standardise) for track in tracks]
+    for batch in batches:
+        for track, moment in zip(tracks, moments, strict=True):
+            moment.add(*_values_of(batch.stream(track.modality), fine=track.fine))
+    for moment in moments:
+        moment.finish()
+
+
+def _values_of(stream: StreamBatch, *, fine: bool) -> tuple[Tensor, Tensor]:
+    """Values (B, L, D) and valid (B, L). Raises ValueError where a fine track is wanted and missing."""
+    if not fine:
+        return stream.values, stream.valid
+    if stream.fine_values is None or stream.fine_valid is None:
+        raise ValueError(
+            "this system reads a fine track, and the batch has none; extract it with the encoder's fine track"
+        )
+    return stream.fine_values, stream.fine_valid
