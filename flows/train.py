@@ -79,7 +79,7 @@ def job_of(dataset: str, config: TrainFlowConfig, extracted: Extraction, home: H
 def train(root: Path, dataset: str = "lavdf", config: TrainFlowConfig = TrainFlowConfig()) -> TrainedModel:
     """Train a system; the first model of a home becomes its champion."""
     home, config = Home.current(), config.resolved()
-    check_truth(dataset, root, ("train", "dev"))
+    check_truth(dataset, root, ("train", "dev"), of_streams=True)
     extracted = extract(root, dataset, config.features)
     trained = train_system(job_of(dataset, config, extracted, home))
     if champion(home) is None:

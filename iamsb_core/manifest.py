@@ -106,6 +106,10 @@ class VideoRecord:
             )
         return np.array([[0.0, duration_seconds]])
 
+    def without_truth(self) -> VideoRecord:
+        """The same video as one of which nothing is known: what predicting may see of it."""
+        return replace(self, forgeries=(), label="none", forged_streams=NO_STREAM)
+
     @property
     def is_forged(self) -> bool:
         """Whether its label says so; False where nothing is known (`is_labelled`)."""

@@ -41,10 +41,25 @@ def take_stock(dataset: str, root: Path, home: Home, splits: tuple[Split, ...] =
 
 
 @task
-def check_truth(dataset: str, root: Path, splits: tuple[Split, ...]) -> None:
-    """Raises ValueError where a manifest's truth would make training, or its numbers, wrong."""
+def check_truth(dataset: str, root: Path, splits: tuple[Split, ...], *, of_streams: bool = False) -> None:
+    """Raises ValueError where a manifest's truth would make training, or its numbers, wrong.
+
+    The first of the splits must have labels; `of_streams`: and they must say which stream was forged, as training
+    needs to know.
+    """
     manifest = read_dataset(dataset, root)
     chosen = replace(manifest, videos=tuple(video for video in manifest.videos if video.split in splits))
+    first = chosen.split(splits[0])
+    if first.videos and not first.labelled().videos:
+        raise ValueError(
+            f"the {splits[0]} split of {dataset} at {root} has no labels, so there is nothing to train on or to score "
+            "against; choose another split, or make predictions for it with `iamsb predict`"
+        )
+    if of_streams and any(video.is_forged and not video.streams_told_apart for video in chosen.videos):
+        raise ValueError(
+            f"{dataset} says that clips are forged, but not in which stream, and training needs to know; it can be "
+            "evaluated on, or state the stream of each clip in a manifest of your own (dataset 'generic')"
+        )
     validate(chosen, look_at_files=False).raise_for_errors()
 
 

@@ -173,7 +173,7 @@ def _describe(run: TrackedRun, job: TrainJob, manifest: Manifest) -> None:
 
 def _split(source: StoredFeatures, manifest: Manifest, split: Split) -> Manifest:
     """The videos of a split that have features. Raises ValueError where training has none."""
-    chosen = manifest.split(split)
+    chosen = manifest.split(split).labelled()
     bad = source.unusable(chosen.videos)
     found = replace(chosen, videos=tuple(video for video in chosen.videos if video.video_id not in bad))
     if bad:

@@ -23,7 +23,7 @@ from iamsb_core.systems.base import System, create_system
 from iamsb_core.training.model_folder import LoadedModel, load_model
 from iamsb_core.training.predict import predict
 from iamsb_core.training.seeding import seeded
-from iamsb_core.training.validation import flat_metrics
+from iamsb_core.training.validation import flat_metrics, selection
 from storage.feature_source import StoredFeatures
 from storage.feature_store import FeatureStore
 from storage.home import Home
@@ -92,6 +92,7 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
         raise ValueError(f"no video of the {job.split} split of {job.root} has features: {reason}")
     source = CachedFeatures(stored)
     found = _predict(model.system, model, source, videos, job.device)
+    manifest = manifest.with_durations({video_id: clip.duration_seconds for video_id, clip in found.items()})
     report = evaluate(manifest, found, job.protocol)
     others = _baselines(job, model, source, manifest, found) if job.baselines else {}
     ref = PredictionStore(job.home.predictions).write(found, model=job.model.uri, dataset=job.dataset, split=job.split)
@@ -109,12 +110,6 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
         )
         _record(run, job, done, evaluate(manifest, found, dense_protocol(job.protocol)))
     return done
-
-
-def selection(report: MetricReport) -> float:
-    """Mean AP over the streams that have truth and over thresholds; 0 where nothing is forged."""
-    values = [ap for stream in report.streams.values() for ap in stream.ap_full.values() if ap is not None]
-    return float(np.mean(values)) if values else 0.0
 
 
 def _predict(

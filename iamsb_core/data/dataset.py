@@ -45,7 +45,8 @@ def read_item(source: FeatureSource, video: VideoRecord, window: Segment | None 
         raise ValueError(f"{video.video_id} has neither sound nor picture in the feature store")
     shown = Segment(0.0, max(durations)) if window is None else window
     tracks = {modality: None if found is None else _with_cells(found.track) for modality, found in stored.items()}
-    return _item(video.video_id, tracks, {modality: video.truth(modality) for modality in STREAMS}, shown)
+    truth = {modality: video.truth(modality, duration_seconds=shown.end) for modality in STREAMS}
+    return _item(video.video_id, tracks, truth, shown)
 
 
 class ClipDataset:

@@ -46,7 +46,9 @@ def evaluate(
     labels = Labels.of_manifest(truth) if isinstance(truth, Manifest) else truth
     warnings = list(labels.warnings)
     _check_coverage(labels, predictions, warnings)
-    shared = {"segments": contents.segments, "cells": cells}
+    shared = {"segments": contents.segments and labels.has_segments, "cells": cells}
+    if not labels.has_segments:
+        warnings.append("the labels are of whole clips, so there is no AP or AR")
     fused = _measure(clip_lists(labels.clips, predictions, None, contents), rules, warnings, **shared)
     streams: dict[str, StreamMetrics] = {}
     if contents.streams and contents.segments and labels.has_streams:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iamsb_core.manifest import Manifest, Modality
+from iamsb_core.manifest import Manifest, Modality, VideoRecord
 
 Segments = NDArray[np.float64]
 """(K, 2) seconds"""
@@ -24,6 +25,9 @@ class ClipTruth:
     split: str | None = None
     duration_seconds: float | None = None
     generator: str | None = None
+    is_whole_clip: bool = False
+    """the label is of the clip, not of segments; `fused` of a forged one is the clip, to infinity where its length is
+    not known"""
 
     @property
     def is_forged(self) -> bool:
@@ -48,21 +52,24 @@ class Labels:
 
     @classmethod
     def of_manifest(cls, manifest: Manifest) -> Labels:
-        """Truth as the records give it: disjoint segments of each stream, and of either."""
-        return cls(
-            tuple(
-                ClipTruth(
-                    video_id=video.video_id,
-                    fused=video.truth(),
-                    audio=video.truth(Modality.AUDIO),
-                    visual=video.truth(Modality.VISUAL),
-                    split=video.split,
-                    duration_seconds=video.duration_seconds,
-                    generator=video.generator,
-                )
-                for video in manifest.videos
+        """Truth as the records give it: disjoint segments of each stream, and of either.
+
+        Videos without a label are left out, with a warning; raises ValueError where no video has one.
+        """
+        known = manifest.labelled().videos
+        hidden = len(manifest.videos) - len(known)
+        if hidden and not known:
+            raise ValueError(
+                f"none of the {hidden} clips of {manifest.name} has a label, so there is nothing to score against; "
+                "their truth is with the benchmark's organisers: send them the predictions"
             )
-        )
+        warnings = (f"{hidden} of {len(manifest.videos)} clips have no label; left out",) if hidden else ()
+        return cls(tuple(map(_clip_truth, known)), warnings)
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether every clip's truth is segments, so that AP and AR mean something."""
+        return not any(clip.is_whole_clip for clip in self.clips)
 
     @property
     def has_streams(self) -> bool:
@@ -72,3 +79,22 @@ class Labels:
     def split(self, name: str) -> Labels:
         """The clips of one split."""
         return replace(self, clips=tuple(clip for clip in self.clips if clip.split == name))
+
+
+def _clip_truth(video: VideoRecord) -> ClipTruth:
+    lasting = math.inf if video.duration_seconds is None else video.duration_seconds
+    told_apart = video.streams_told_apart or not video.is_forged
+    audio, visual = (
+        video.truth(modality, duration_seconds=lasting) if told_apart else None
+        for modality in (Modality.AUDIO, Modality.VISUAL)
+    )
+    return ClipTruth(
+        video_id=video.video_id,
+        fused=video.truth(duration_seconds=lasting),
+        audio=audio,
+        visual=visual,
+        split=video.split,
+        duration_seconds=video.duration_seconds,
+        generator=video.generator,
+        is_whole_clip=video.label == "clip",
+    )

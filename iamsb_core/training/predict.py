@@ -29,10 +29,10 @@ def predict(
     batch_size: int = 16,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, ClipProposals]:
-    """Proposals of every video by video_id. The system should be in evaluation mode."""
+    """Proposals of every video by video_id; their truth is not looked at. The system should be in evaluation mode."""
     found: dict[str, ClipProposals] = {}
     for first in range(0, len(videos), batch_size):
-        items = [read_item(source, video) for video in videos[first : first + batch_size]]
+        items = [read_item(source, video.without_truth()) for video in videos[first : first + batch_size]]
         found |= {
             result.video_id: result for result in localize_items(system, items, source.streams, window_seconds, device)
         }

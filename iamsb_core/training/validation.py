@@ -34,19 +34,31 @@ def validate(
     """Metrics by name, such as `audio_ap_0.5`, and `selection`.
 
     Selection is the mean, over the streams with truth and over the protocol's thresholds, of the whole area under
-    the precision-recall curve: the official area is not monotone on as few segments as a dev split may hold.
+    the precision-recall curve: the official area is not monotone on as few segments as a dev split may hold. Where
+    clips are labelled as a whole it is their AUC.
     """
     found = predict(system, source, manifest.videos, window_seconds=window_seconds, device=device)
     report = evaluate(manifest, found)
-    values = dict(flat_metrics(report))
-    chosen = [ap for stream in report.streams.values() for ap in stream.ap_full.values() if ap is not None]
-    values[SELECTION] = float(np.mean(chosen)) if chosen else 0.0
+    values = dict(flat_metrics(report)) | {SELECTION: selection(report)}
     return values | operating_points(manifest, found)
+
+
+def selection(report: MetricReport) -> float:
+    """Mean AP over the streams that have truth and over thresholds; the clip AUC where clips are labelled as a whole.
+
+    0 where there is neither.
+    """
+    values = [ap for stream in report.streams.values() for ap in stream.ap_full.values() if ap is not None]
+    return float(np.mean(values)) if values else (report.auc or 0.0)
 
 
 def operating_points(manifest: Manifest, found: Mapping[str, ClipProposals]) -> dict[str, float]:
     """The thresholds that a report is made with unless its reader names others."""
-    pairs = [(video.truth(m), found[video.video_id].of(m)) for video in manifest.videos for m in STREAMS]
+    pairs = [
+        (video.truth(m, duration_seconds=clip.duration_seconds), clip.of(m))
+        for video, clip in ((video, found[video.video_id]) for video in manifest.videos)
+        for m in STREAMS
+    ]
     forged = np.array([video.is_forged for video in manifest.videos], dtype=bool)
     scores = np.array([found[video.video_id].clip_score for video in manifest.videos])
     return {
