@@ -12,11 +12,11 @@ from iamsb_core.systems.iamsb.config import IamsbConfig
 from iamsb_core.systems.iamsb.dense import DenseOutputs, seeds, segment_evidence
 from iamsb_core.systems.iamsb.evidence import discrepancies
 from iamsb_core.systems.iamsb.heads import jittered
-from iamsb_core.systems.iamsb.sampling import sample_cells
 from iamsb_core.systems.iamsb.selection import select
 from iamsb_core.systems.iamsb.state import QueryState, StepTrace
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.padding import align_left
+from iamsb_core.systems.sampling import sample_cells
 
 
 def test_reading_between_cells_by_hand() -> None:

@@ -16,9 +16,9 @@ from iamsb_core.systems.iamsb.config import IamsbConfig
 from iamsb_core.systems.iamsb.dense import DenseOutputs, seeds
 from iamsb_core.systems.iamsb.heads import RegionReader, TaskHeads, Windows, jittered
 from iamsb_core.systems.iamsb.memory import StreamMemory
-from iamsb_core.systems.iamsb.sampling import SegmentEmbedding, TimeEmbedding
 from iamsb_core.systems.iamsb.state import QueryState, StepTrace
 from iamsb_core.systems.noise import Noise
+from iamsb_core.systems.sampling import SegmentEmbedding, TimeEmbedding
 
 
 class IntervalPrior(nn.Module):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from iamsb_core.systems.iamsb.sampling import sample_cells
+from iamsb_core.systems.sampling import sample_cells
 from iamsb_core.systems.segments import pairwise_tiou, proper
 
 _DISTANCE_UNIT_CELLS = 8.0

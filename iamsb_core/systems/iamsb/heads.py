@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from iamsb_core.systems.iamsb.memory import StreamMemory, Track
-from iamsb_core.systems.iamsb.sampling import offsets, sample_cells, window_positions
 from iamsb_core.systems.iamsb.state import QueryState
+from iamsb_core.systems.sampling import offsets, sample_cells, window_positions
 from iamsb_core.systems.segments import clamp_through, proper
 
 _INSIDE = (0.1, 0.3, 0.5, 0.7, 0.9)

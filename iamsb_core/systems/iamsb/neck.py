@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from iamsb_core.data.batch import StreamBatch
 from iamsb_core.encoders.base import StreamSpec
-from iamsb_core.systems.iamsb.attention import WindowedAttention, key_bias, split_heads
+from iamsb_core.systems.attention import key_bias, split_heads
+from iamsb_core.systems.iamsb.attention import WindowedAttention
 from iamsb_core.systems.iamsb.config import IamsbConfig
 from iamsb_core.systems.iamsb.dense import DenseHead, DenseOutputs
 from iamsb_core.systems.iamsb.memory import StreamMemory, Track
-from iamsb_core.systems.iamsb.sampling import sinusoids
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.normalisation import Standardise
 from iamsb_core.systems.padding import align_left
+from iamsb_core.systems.sampling import sinusoids
 
 
 class NeckBlock(nn.Module):

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from iamsb_core.bridge.energy import step_energy
 from iamsb_core.bridge.propagator import euler_step
-from iamsb_core.systems.iamsb.attention import SelfAttention, SharedMemoryAttention, WitnessAttention, key_bias
+from iamsb_core.systems.attention import key_bias
+from iamsb_core.systems.iamsb.attention import SelfAttention, SharedMemoryAttention, WitnessAttention
 from iamsb_core.systems.iamsb.config import IamsbConfig
 from iamsb_core.systems.iamsb.heads import RegionReader, TaskHeads, Windows
 from iamsb_core.systems.iamsb.memory import StreamMemory
-from iamsb_core.systems.iamsb.sampling import SegmentEmbedding, TimeEmbedding
 from iamsb_core.systems.iamsb.state import QueryState, StepTrace, join
+from iamsb_core.systems.sampling import SegmentEmbedding, TimeEmbedding
 
 
 @dataclass(frozen=True)

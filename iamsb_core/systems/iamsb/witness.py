@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from iamsb_core.bridge.coupling import Coupling, entropic_coupling
-from iamsb_core.systems.iamsb.attention import MASKED
+from iamsb_core.systems.attention import MASKED
 from iamsb_core.systems.iamsb.config import IamsbConfig, WitnessConfig
 from iamsb_core.systems.iamsb.state import QueryState
 from iamsb_core.systems.segments import pairwise_tiou
