@@ -12,8 +12,8 @@ from typing import Any
 
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.report.evidence import Report, document
+from iamsb_core.report.exports import export
 from iamsb_core.report.html import render_html
-from iamsb_core.report.webvtt import webvtt
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,11 @@ def write_report(folder: Path, report: Report, clip: DecodedClip) -> ReportFiles
     writing fails they stay as they were.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"report.html": render_html(report, clip), "report.vtt": webvtt(report), "report.json": report_json(report)}
+    texts = {
+        "report.html": render_html(report, clip),
+        "report.vtt": export(report, "vtt"),
+        "report.json": report_json(report),
+    }
     staged = {name: folder / f".{name}.{uuid.uuid4().hex}.part" for name in texts}
     try:
         for name, path in staged.items():

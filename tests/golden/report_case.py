@@ -15,7 +15,7 @@ from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.localization.proposals import ClipProposals, sorted_proposals
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip, FrameView, MediaProbe
 from iamsb_core.report import EncoderFacts, ModelFacts, Report, build_report
-from iamsb_core.report.webvtt import webvtt
+from iamsb_core.report.exports import export
 from iamsb_core.report.write import report_json
 from iamsb_core.timeline import TimeGrid
 
@@ -101,4 +101,4 @@ def make_report(clip: DecodedClip | None = None, proposals: ClipProposals | None
 if __name__ == "__main__":
     folder = Path(__file__).parent
     (folder / "report.json").write_text(report_json(make_report()), encoding="utf-8")
-    (folder / "report.vtt").write_text(webvtt(make_report()), encoding="utf-8")
+    (folder / "report.vtt").write_text(export(make_report(), "vtt"), encoding="utf-8")

@@ -6,7 +6,7 @@ import json
 import runpy
 from pathlib import Path
 
-from iamsb_core.report.webvtt import webvtt
+from iamsb_core.report.exports import export
 from iamsb_core.report.write import report_json
 
 FOLDER = Path(__file__).parent
@@ -19,4 +19,4 @@ def test_the_json_document_is_the_published_one():
 
 
 def test_the_subtitles_are_the_published_ones():
-    assert webvtt(case["make_report"]()) == (FOLDER / "report.vtt").read_text(encoding="utf-8")
+    assert export(case["make_report"](), "vtt") == (FOLDER / "report.vtt").read_text(encoding="utf-8")

@@ -23,8 +23,8 @@ from iamsb_core.report import write_report
 from iamsb_core.report.drawing import curve_path, envelope, envelope_path, thumbnails, ticks
 from iamsb_core.report.evidence import ScoreCurve
 from iamsb_core.report.evidence_tables import evidence_tables
+from iamsb_core.report.exports import export
 from iamsb_core.report.html import render_html
-from iamsb_core.report.webvtt import webvtt
 
 case = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "report_case.py"))
 make_clip, make_proposals, make_report = case["make_clip"], case["make_proposals"], case["make_report"]
@@ -52,7 +52,7 @@ def read_webvtt(text: str) -> list[tuple[str, float, float, str]]:
 
 def test_subtitles_hold_every_shown_segment():
     report = make_report(proposals=make_proposals(**BOTH))
-    cues = read_webvtt(webvtt(report))
+    cues = read_webvtt(export(report, "vtt"))
     assert [(cue[0], cue[3]) for cue in cues] == [
         ("audio-1", "forged sound 0.93"),
         ("fused-1", "fused: forged sound and picture 0.93"),
@@ -68,7 +68,7 @@ def test_subtitles_of_an_hour_a_blink_and_a_hostile_name():
     rows = [[3725.5, 3725.5003, 0.9]]
     clip = make_clip(3800.0, picture=False)
     report = make_report(clip, make_proposals(rows, [], duration_seconds=3800.0), media=case["HOSTILE_NAME"])
-    first, second = read_webvtt(webvtt(report))
+    first, second = read_webvtt(export(report, "vtt"))
     assert first == ("audio-1", 3725.5, pytest.approx(3725.501), "forged sound 0.90")
     assert second[0] == "fused-1"
 
