@@ -18,8 +18,9 @@ from iamsb_core.data.dataset import ClipDataset
 from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.source import FeatureSource
 from iamsb_core.digest import digest, file_sha256, plain
-from iamsb_core.encoders.base import EncoderSpec, Streams
+from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import Manifest, Split
+from iamsb_core.metrics.calibration import Calibration
 from iamsb_core.report.build import software_versions
 from iamsb_core.systems.base import System, create_system, system_type
 from iamsb_core.systems.iamsb import system as _iamsb  # noqa: F401 - registers the system
@@ -191,14 +192,15 @@ def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifes
     config = checked_system_config(job.system, job.system_config)
     with seeded(job.training.seed, _INITIALISATION):
         system = create_system(job.system, source.streams, config)
+    kept = _Kept(job, source, dev)
     trainer = Trainer(
         system,
         dataset,
         job.training,
         job.folder / "checkpoints",
         run_digest=job.digest,
-        validate=lambda trained: _validate(trained, job, source, dev),
-        keep=lambda weights, metrics: _keep(job, source.streams, weights, metrics),
+        validate=kept.validate,
+        keep=kept.keep,
         device=job.device,
     )
     progress.begin(STAGE, trainer.num_steps)
@@ -206,27 +208,40 @@ def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifes
         _log(run, report, trainer.num_steps)
 
 
-def _validate(system: System[Any], job: TrainJob, source: FeatureSource, dev: Manifest) -> Mapping[str, float]:
-    """Without a dev split every epoch counts the same, and so the last one is kept."""
-    if not dev.videos:
-        return {SELECTION: 0.0}
-    return validate(system, source, dev, window_seconds=job.training.window_seconds, device=job.device)
+class _Kept:
+    """Looks at the dev split, and keeps the weights that did best on it beside what that look said of their scores."""
 
+    def __init__(self, job: TrainJob, source: FeatureSource, dev: Manifest) -> None:
+        self._job, self._source, self._dev = job, source, dev
+        self._calibration: Calibration | None = None
 
-def _keep(job: TrainJob, streams: Streams, weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> None:
-    data = {"dataset": job.dataset, "manifest": job.manifest.sha256, "job": job.digest, "code": code_digest()}
-    card = ModelCard(
-        system=job.system,
-        system_config=job.system_config,
-        streams=streams,
-        audio_encoder=job.audio,
-        visual_encoder=job.visual,
-        window_seconds=job.training.window_seconds,
-        training={"config": plain(job.training), **data},
-        metrics=dict(metrics),
-        versions={name: version or "" for name, version in software_versions().items()},
-    )
-    save_model(job.folder / MODEL_FOLDER, weights, card)
+    def validate(self, system: System[Any]) -> Mapping[str, float]:
+        """Without a dev split every epoch counts the same, and so the last one is kept."""
+        if not self._dev.videos:
+            return {SELECTION: 0.0}
+        job = self._job
+        window_seconds = job.training.window_seconds
+        done = validate(system, self._source, self._dev, window_seconds=window_seconds, device=job.device)
+        self._calibration = done.calibration
+        return done.metrics
+
+    def keep(self, weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> None:
+        """Write the model; these weights are the ones that were looked at last."""
+        job = self._job
+        data = {"dataset": job.dataset, "manifest": job.manifest.sha256, "job": job.digest, "code": code_digest()}
+        card = ModelCard(
+            system=job.system,
+            system_config=job.system_config,
+            streams=self._source.streams,
+            audio_encoder=job.audio,
+            visual_encoder=job.visual,
+            window_seconds=job.training.window_seconds,
+            training={"config": plain(job.training), **data},
+            metrics=dict(metrics),
+            calibration=self._calibration,
+            versions={name: version or "" for name, version in software_versions().items()},
+        )
+        save_model(job.folder / MODEL_FOLDER, weights, card)
 
 
 def _log(run: TrackedRun, report: StepReport | EpochReport, num_steps: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from iamsb_core.configuration import parse
 from iamsb_core.digest import file_sha256, plain
 from iamsb_core.encoders.base import EncoderSpec, Streams
+from iamsb_core.metrics.calibration import Calibration
 from iamsb_core.systems.base import System, create_system, system_type
 
 FORMAT = "iamsb-model-v1"
@@ -42,6 +43,8 @@ class ModelCard:
     """the training configuration and the data it saw"""
     metrics: dict[str, Any] = field(default_factory=dict)
     """on the dev split, of these weights"""
+    calibration: Calibration | None = None
+    """what the dev split says of the scores; None where there was none, or the model is older than this"""
     versions: dict[str, str] = field(default_factory=dict)
 
 

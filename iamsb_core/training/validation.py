@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,26 @@ import torch
 from iamsb_core.data.source import FeatureSource
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, Manifest
+from iamsb_core.metrics.calibration import Calibration
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.metric_report import MetricReport
 from iamsb_core.metrics.operating_point import clip_threshold, segment_threshold
 from iamsb_core.systems.base import System
+from iamsb_core.training.calibration import calibrate, calibration_errors
 from iamsb_core.training.loop import SELECTION
 from iamsb_core.training.predict import predict
 
 DISPLAY_THRESHOLD = "threshold_display"
 DECISION_THRESHOLD = "threshold_decision"
 """names of the metrics that hold a model's operating points"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """One look at the dev split."""
+
+    metrics: Mapping[str, float]
+    calibration: Calibration
 
 
 def validate(
@@ -30,8 +41,8 @@ def validate(
     *,
     window_seconds: float,
     device: torch.device | str = "cpu",
-) -> dict[str, float]:
-    """Metrics by name, such as `audio_ap_0.5`, and `selection`.
+) -> Validation:
+    """Metrics by name, such as `audio_ap_0.5`, and `selection`; and what the split says of the scores themselves.
 
     Selection is the mean, over the streams with truth and over the protocol's thresholds, of the whole area under
     the precision-recall curve: the official area is not monotone on as few segments as a dev split may hold. Where
@@ -39,8 +50,10 @@ def validate(
     """
     found = predict(system, source, manifest.videos, window_seconds=window_seconds, device=device)
     report = evaluate(manifest, found)
+    points = operating_points(manifest, found)
+    calibration = calibrate(manifest, found, points[DISPLAY_THRESHOLD])
     values = dict(flat_metrics(report)) | {SELECTION: selection(report)}
-    return values | operating_points(manifest, found)
+    return Validation(metrics=values | points | dict(calibration_errors(calibration)), calibration=calibration)
 
 
 def selection(report: MetricReport) -> float:
