@@ -1,4 +1,4 @@
-"""extract: manifest -> digests of the media -> shards -> features in the store."""
+"""extract: manifest -> digests of the media -> shards -> features in the store, of the clips or of views of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prefect.futures import wait
 
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import SPLITS, Split, VideoShard
+from iamsb_core.media.perturbations.spec import read_perturbations
 from storage.home import Home
 from storage.refs import ManifestRef
 from tasks import progress
@@ -37,6 +38,8 @@ class ExtractConfig:
     device: str = "auto"
     max_bad_share: float = 0.5
     """of the videos, above which the flow fails; what could be extracted is kept all the same"""
+    perturb: tuple[str, ...] = ()
+    """what is done to the clips before they are encoded, such as `jpeg:3` (KIND:LEVEL, or KIND:LEVEL:SEED)"""
     retry_failed: bool = False
     """also try again what failed for a reason that lies in the file"""
 
@@ -47,6 +50,7 @@ class ExtractConfig:
             raise ValueError(f"name at least one split of {', '.join(SPLITS)}")
         if not 0.0 <= self.max_bad_share <= 1.0:
             raise ValueError(f"max_bad_share is a share, 0 to 1, got {self.max_bad_share}")
+        read_perturbations(self.perturb)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,8 @@ class TooManyBadVideosError(RuntimeError):
 def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractConfig()) -> Extraction:
     """Extract what the feature store lacks. Raises TooManyBadVideosError where more than the stated share is bad."""
     home = Home.current()
-    audio, visual = choose_encoders(config.encoders if config.specs is None else config.specs)
+    chosen = choose_encoders(config.encoders if config.specs is None else config.specs)
+    audio, visual = (spec.perturbed(read_perturbations(config.perturb)) for spec in chosen)
     stock = take_stock(dataset, root, home, config.splits)
     pattern = ShardJob(
         shard=VideoShard(root, ()),

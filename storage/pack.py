@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.media.clip import FrameView
+from iamsb_core.media.perturbations.spec import PerturbationSpec
 from iamsb_core.timeline import FeatureTrack, Segment, TimeGrid
 from storage.clips import ClipRecord
 from storage.errors import DamagedFeaturesError
@@ -110,7 +111,8 @@ def _offsets(rows: list[dict[str, Any]], count: str) -> NDArray[np.int64]:
 def encoder_spec(data: dict[str, Any]) -> EncoderSpec:
     """The reverse of `plain` for an encoder's spec. Raises TypeError for an unknown field."""
     view = data.get("view")
-    return EncoderSpec(**{**data, "view": None if view is None else FrameView(**view)})
+    perturbations = tuple(PerturbationSpec(**one) for one in data.get("perturbations", ()))
+    return EncoderSpec(**{**data, "view": None if view is None else FrameView(**view), "perturbations": perturbations})
 
 
 def misnamed(pack: Pack) -> bool:

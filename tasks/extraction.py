@@ -1,4 +1,5 @@
-"""Inside one extraction task: decode in a process of its own, encode, commit; a bad video costs only itself."""
+"""Inside one extraction task: decode in a process of its own, perturb where a view of robustness is wanted, encode,
+commit; a bad video costs only itself."""
 
 from __future__ import annotations
 
@@ -8,14 +9,15 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 
 from iamsb_core.encoders.base import Encoder, EncoderSpec
 from iamsb_core.encoders.load import load_encoder
 from iamsb_core.manifest import STREAMS, Modality, VideoRecord
 from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.media.isolation import MediaDecoder
+from iamsb_core.media.perturbations.apply import perturbed
 from storage.clips import ClipEntry
 from storage.feature_store import FeatureStore, open_store
 from storage.pack_writer import PackWriter
@@ -84,9 +86,14 @@ def _loaded(spec: EncoderSpec, device: str) -> Encoder:
 
 
 def _encoders(job: ShardJob) -> dict[Modality, Encoder]:
-    """The pair of this job, loaded once in a process."""
+    """The pair of this job, loaded once in a process whatever is done to the clips."""
     with _encoder_lock:
-        return {modality: _loaded(spec, job.device) for modality, spec in _specs(job).items()}
+        return {modality: _loaded(spec.perturbed(()), job.device) for modality, spec in _specs(job).items()}
+
+
+def _writer(store: FeatureStore, encoder: Encoder, spec: EncoderSpec) -> AbstractContextManager[PackWriter]:
+    """A pack under the identity of the spec, which says more than the encoder's where clips are perturbed."""
+    return store.writer(replace(encoder.stream, encoder_identity=spec.identity), spec)
 
 
 def _extract(job: ShardJob, store: FeatureStore, works: list[_Work]) -> None:
@@ -95,8 +102,8 @@ def _extract(job: ShardJob, store: FeatureStore, works: list[_Work]) -> None:
         stack.enter_context(gpu_slot(job.device))
         decoder = stack.enter_context(MediaDecoder())
         writers: dict[Modality, PackWriter] = {
-            modality: stack.enter_context(store.writer(encoder.stream, encoder.spec))
-            for modality, encoder in encoders.items()
+            modality: stack.enter_context(_writer(store, encoders[modality], spec))
+            for modality, spec in _specs(job).items()
         }
         for work, clip in _decoded_ahead(job, decoder, works):
             for modality in sorted(work.wanted, key=lambda stream: stream.value):
@@ -162,7 +169,8 @@ def _offer(ready: queue.Queue[object], item: object, stopped: threading.Event) -
 def _decode(job: ShardJob, decoder: MediaDecoder, work: _Work) -> DecodedClip | DecodeError:
     view = job.visual.view if Modality.VISUAL in work.wanted else None
     try:
-        return decoder.decode(job.shard.root / work.video.path, view, Modality.AUDIO in work.wanted)
+        clip = decoder.decode(job.shard.root / work.video.path, view, Modality.AUDIO in work.wanted)
+        return perturbed(clip, (*job.audio.perturbations, *job.visual.perturbations))
     except DecodeError as error:
         log.warning("%s is left out (%s): %s", work.video.video_id, error.kind, error)
         return error

@@ -51,7 +51,8 @@ class ShardJob:
 
     @property
     def digest(self) -> str:
-        """Identity of the features: the media's bytes, the encoders and the store's format; no path, no device."""
+        """Identity of the features: the media's bytes, the encoders (with what is done to the clips before them) and
+        the store's format; no path, no device."""
         return digest([self.shard.media_digest, self.audio.identity, self.visual.identity, FORMAT])
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from iamsb_core.digest import digest
 from iamsb_core.manifest import Modality
 from iamsb_core.media.clip import DecodedClip, FrameView
+from iamsb_core.media.perturbations.spec import PerturbationSpec
 from iamsb_core.timeline import FeatureTrack
 
 EncoderName = Literal["wavlm", "clip", "handcrafted-audio", "handcrafted-video"]
@@ -30,6 +31,8 @@ class EncoderSpec:
     """the pictures wanted; None for an audio encoder"""
     version: int = 1
     """raised whenever the code of the encoder gives other numbers"""
+    perturbations: tuple[PerturbationSpec, ...] = ()
+    """what is done to the clips first, in order, by whoever decodes them (`iamsb_core.media.perturbations.apply`)"""
 
     @property
     def modality(self) -> Modality:
@@ -37,8 +40,21 @@ class EncoderSpec:
 
     @property
     def identity(self) -> str:
-        """Digest of what decides the output: the path to a local weights folder does not count, its bytes do."""
-        return digest({**self.__dict__, "weights": "" if self.weights_digest else self.weights})
+        """Digest of what decides the output: the path to a local weights folder does not count, its bytes do.
+
+        Without perturbations it is what it was before there were any.
+        """
+        decisive = {**self.__dict__, "weights": "" if self.weights_digest else self.weights}
+        if not self.perturbations:
+            del decisive["perturbations"]
+        return digest(decisive)
+
+    def perturbed(self, perturbations: Sequence[PerturbationSpec]) -> EncoderSpec:
+        """The same encoder on clips that were perturbed so; only what concerns its stream counts, () is the clean clip.
+
+        Its features are of the same shape as the clean ones, and have an identity of their own.
+        """
+        return replace(self, perturbations=tuple(one for one in perturbations if one.modality is self.modality))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,12 @@ def resolve_spec(spec: EncoderSpec) -> EncoderSpec:
 
 
 def load_encoder(spec: EncoderSpec, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder, frozen, on a device. Raises ValueError as `resolve_spec` does."""
+    """The encoder, frozen, on a device. Raises ValueError as `resolve_spec` does.
+
+    Also for a spec with perturbations: an encoder takes clips as they come, and cannot vouch for what was done to them.
+    """
+    if spec.perturbations:
+        raise ValueError(f"load the encoder of the clean clips, spec.perturbed(()), and perturb the clips: {spec}")
     resolved, on = resolve_spec(spec), torch.device(device)
     if resolved.name == "handcrafted-audio":
         return handcrafted_audio.HandcraftedAudioEncoder(resolved, on)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError, FrameView
 from iamsb_core.media.container import Damage
 from iamsb_core.media.crop import view_cells
-from iamsb_core.media.limits import MediaLimits
+from iamsb_core.media.limits import MediaLimits, check_space
 from iamsb_core.media.probe import Scan
 from iamsb_core.media.sampling import on_screen
 from iamsb_core.media.video import Picture, ReaderDisagreesError, decord_pictures, pyav_pictures
@@ -22,7 +21,6 @@ from iamsb_core.timeline import TimeGrid
 
 _FEW_FACES = 0.5
 _SLOW_SHARE = 0.8
-_SPARE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,7 @@ def _merge(outcome: Outcome, part: Outcome) -> None:
 
 def _write_frames(path: Path, scan: Scan, view: FrameView, wanted: Wanted, files: ClipFiles) -> Outcome:
     grid = frame_grid(scan.probe.duration_seconds, view)
-    _check_space(files.frames, grid.num_cells * view.size_pixels**2 * 3)
+    check_space(files.frames, grid.num_cells * view.size_pixels**2 * 3)
     damage = Damage()
     readers: dict[str, Callable[[], Iterator[Picture]]] = {
         "decord": lambda: decord_pictures(path, scan, num_threads=wanted.num_threads),
@@ -141,7 +139,7 @@ def _write_waveform(path: Path, scan: Scan, files: ClipFiles) -> Outcome:
     from iamsb_core.media.audio import Sound  # noqa: PLC0415  (torch takes a second to import; pictures need none)
 
     num_samples = round(scan.probe.duration_seconds * SAMPLE_RATE_HZ)
-    _check_space(files.waveform, num_samples * 4)
+    check_space(files.waveform, num_samples * 4)
     sound = Sound(path, origin_seconds=scan.origin_seconds, num_samples=num_samples)
     for piece in sound.pieces():
         files.waveform.write(np.ascontiguousarray(piece).data)
@@ -158,12 +156,3 @@ def _picture_warnings(scan: Scan, view: FrameView, damage: Damage, face_share: f
         rates = f"{scan.probe.average_fps:.1f} pictures a second, fewer than the {view.rate_hz:g} looked at"
         warnings.append(f"the video has {rates}; pictures are repeated")
     return warnings
-
-
-def _check_space(file: BinaryIO, num_bytes: int) -> None:
-    status = os.fstatvfs(file.fileno())
-    free = status.f_bavail * status.f_frsize
-    if num_bytes + _SPARE_BYTES > free:
-        needed, there = num_bytes / 2**30, free / 2**30
-        message = f"decoding needs {needed:.1f} GiB of temporary space, {there:.1f} GiB are free; give another workdir"
-        raise DecodeError(message, kind="disk-full")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import BinaryIO
+
+from iamsb_core.media.clip import DecodeError
+
+_SPARE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,3 +32,13 @@ class MediaLimits:
             raise ValueError(f"every limit must be positive, got {self}")
         if self.timeout_per_second < 0 or self.num_threads < 1:
             raise ValueError(f"timeout_per_second must be 0 or more and num_threads 1 or more, got {self}")
+
+
+def check_space(file: BinaryIO, num_bytes: int) -> None:
+    """Raises DecodeError `disk-full` where so much cannot be written to the file and some room be left."""
+    status = os.fstatvfs(file.fileno())
+    free = status.f_bavail * status.f_frsize
+    if num_bytes + _SPARE_BYTES > free:
+        needed, there = num_bytes / 2**30, free / 2**30
+        message = f"decoding needs {needed:.1f} GiB of temporary space, {there:.1f} GiB are free; give another workdir"
+        raise DecodeError(message, kind="disk-full")

@@ -209,7 +209,9 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def _encoder(spec: EncoderSpec | None) -> dict[str, Any] | None:
-    return None if spec is None else {**plain(spec), "identity": spec.identity}
+    if spec is None:
+        return None
+    return {name: value for name, value in plain(spec).items() if name != "perturbations"} | {"identity": spec.identity}
 
 
 def schema() -> dict[str, Any]:
