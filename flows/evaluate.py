@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.extract import ExtractConfig, extract
 from iamsb_core.manifest import Split
+from iamsb_core.media.perturbations.spec import read_perturbations
 from iamsb_core.metrics.protocols import protocol as named_protocol
 from storage.home import Home
 from tasks.features import check_truth
@@ -28,13 +29,19 @@ def evaluate(
     protocol: str = "lavdf",
     device: str = "auto",
     baselines: bool = True,
+    perturb: tuple[str, ...] = (),
+    parent_run_id: str = "",
 ) -> Evaluation:
-    """Score a model on one split of a dataset."""
+    """Score a model on one split of a dataset, or on a view of it that is perturbed, such as `jpeg:3`.
+
+    parent_run_id: the run in MLflow that this one is part of.
+    """
     home = Home.current()
-    rules = named_protocol(protocol)
+    rules, perturbations = named_protocol(protocol), read_perturbations(perturb)
     ref, card = find_model(home, model)
     check_truth(dataset, root, (split,))
-    extracted = extract(root, dataset, ExtractConfig(specs=encoders_of(card), device=device, splits=(split,)))
+    config = ExtractConfig(specs=encoders_of(card), device=device, splits=(split,), perturb=perturb)
+    extracted = extract(root, dataset, config)
     job = EvaluateJob(
         dataset=dataset,
         root=extracted.root,
@@ -45,5 +52,7 @@ def evaluate(
         device=resolve_device(device),
         home=home,
         baselines=baselines,
+        perturbations=perturbations,
+        parent_run_id=parent_run_id,
     )
     return evaluate_model(job)

@@ -48,7 +48,8 @@ def evaluate_model(job: EvaluateJob) -> Evaluation:
     """Predict and score one split, with a table in the run's page."""
     stock = take_stock.fn(job.dataset, job.root, job.home, (job.split,))
     _, card = find_model.fn(job.home, job.model.uri)
-    _check(stock, job.manifest, job.home.features, *encoders_of(card))
+    audio, visual = (spec.perturbed(job.perturbations) for spec in encoders_of(card))
+    _check(stock, job.manifest, job.home.features, audio, visual)
     done = scoring.score(job, stock.manifest)
     rows = [
         {"of": name, **{f"AP@{key}": value for key, value in report.ap.items()}, "AUC": report.auc}

@@ -15,6 +15,7 @@ from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.source import FeatureSource
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Manifest, Split, VideoRecord
+from iamsb_core.media.perturbations.spec import PerturbationSpec
 from iamsb_core.metrics.baselines import random_predictions
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.metric_report import MetricReport
@@ -54,6 +55,22 @@ class EvaluateJob:
     home: Home
     baselines: bool = True
     """also score random proposals and the same system untrained"""
+    perturbations: tuple[PerturbationSpec, ...] = ()
+    """what was done to the clips before their features were taken"""
+    parent_run_id: str = ""
+    """the MLflow run that this one is part of"""
+
+    @property
+    def name(self) -> str:
+        """Of its run in MLflow."""
+        return "-".join(["evaluate", self.dataset, self.split, *(one.text for one in self.perturbations)])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its run in MLflow is found by."""
+        tags = {"kind": "evaluate", "iamsb.perturbations": " ".join(one.text for one in self.perturbations)}
+        tags |= {"mlflow.parentRunId": self.parent_run_id}
+        return {name: text for name, text in tags.items() if text}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +101,8 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     """Predict, score, and record it all in MLflow."""
     model, _ = load(job.home, job.model.uri, job.device)
     store = FeatureStore(job.home.features)
-    stored = StoredFeatures(store, model.card.audio_encoder, model.card.visual_encoder)
+    specs = (model.card.audio_encoder, model.card.visual_encoder)
+    stored = StoredFeatures(store, *(spec.perturbed(job.perturbations) for spec in specs))
     unusable = stored.unusable(manifest.videos)
     videos = tuple(video for video in manifest.videos if video.video_id not in unusable)
     if not videos:
@@ -96,7 +114,7 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     report = evaluate(manifest, found, job.protocol)
     others = _baselines(job, model, source, manifest, found) if job.baselines else {}
     ref = PredictionStore(job.home.predictions).write(found, model=job.model.uri, dataset=job.dataset, split=job.split)
-    with start_run(job.home, f"evaluate-{job.dataset}-{job.split}", tags={"kind": "evaluate"}) as run:
+    with start_run(job.home, job.name, tags=job.tags) as run:
         done = Evaluation(
             run_id=run.run_id,
             model=job.model,
@@ -158,7 +176,8 @@ def _untrained(model: LoadedModel) -> System[Any]:
 
 def _record(run: TrackedRun, job: EvaluateJob, done: Evaluation, dense: MetricReport) -> None:
     """The evaluation in MLflow, with curves."""
-    run.log_config({"model": job.model.uri, "split": job.split, "protocol": job.protocol, "device": job.device})
+    about = {"model": job.model.uri, "split": job.split, "protocol": job.protocol, "device": job.device}
+    run.log_config({**about, "perturbations": [one.text for one in job.perturbations]})
     run.set_tags({"iamsb.model.sha256": job.model.sha256, "iamsb.model.run_id": job.model.run_id})
     source = {"root": job.root, "dataset": job.dataset}
     run.log_dataset(f"{job.dataset}-{job.split}", job.manifest.sha256, context="evaluation", source=source)

@@ -16,6 +16,7 @@ from flows.commandline.options import (
     Encoders,
     Json,
     Name,
+    Perturb,
     Root,
     ShardSize,
     Workers,
@@ -35,6 +36,7 @@ def extract(
     workers: Workers = None,
     dask_address: Dask = None,
     max_bad_share: BadShare = 0.5,
+    perturb: Perturb = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -51,6 +53,7 @@ def extract(
         workers=workers,
         dask_address=dask_address,
         max_bad_share=max_bad_share,
+        perturb=tuple(perturb or ()),
     )
 
 

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from flows.commandline.options import CHAMPION, Debug, Device, Encoders, Json, Model, Name, Root, app, carry_out
+from flows.commandline.options import (
+    CHAMPION,
+    Debug,
+    Device,
+    Encoders,
+    Json,
+    Model,
+    Name,
+    Perturb,
+    Root,
+    app,
+    carry_out,
+)
 
 
 @app.command()
@@ -50,6 +62,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
     device: Device = "auto",
+    perturb: Perturb = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -64,6 +77,7 @@ def evaluate(
         split=split,
         protocol=protocol,
         device=device,
+        perturb=tuple(perturb or ()),
     )
 
 

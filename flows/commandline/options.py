@@ -34,6 +34,10 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time [defa
 Dask = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads the shards.")]
 ShardSize = Annotated[int, typer.Option(min=1, help="Videos in a shard at most.")]
 BadShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fail when more than this share is unusable.")]
+Perturb = Annotated[
+    list[str] | None,
+    typer.Option(help="Perturb the clips first: KIND:LEVEL, such as jpeg:3; may be given again.", metavar="KIND:LEVEL"),
+]
 Model = Annotated[str, typer.Option(help="URI that `train` printed, a model folder, or the champion.")]
 
 CHAMPION = "models:/iamsb@champion"

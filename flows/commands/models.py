@@ -14,6 +14,7 @@ from flows.terminal import Terminal, UsageError
 from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
 from iamsb_core.manifest import SPLITS
+from iamsb_core.media.perturbations.spec import read_perturbations
 from iamsb_core.metrics.files import score as score_files
 from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
 from iamsb_core.metrics.protocols import protocol as named_protocol
@@ -79,16 +80,18 @@ def evaluate(
     split: str,
     protocol: str,
     device: str,
+    perturb: tuple[str, ...],
 ) -> dict[str, Any]:
     """Run the evaluation flow and show its table."""
     if split not in SPLITS:
         raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
     named_protocol(protocol)
+    read_perturbations(perturb)
     serve(orchestrator)
     from flows.evaluate import evaluate as flow  # noqa: PLC0415
 
-    done = flow(root, name, model, split=split, protocol=protocol, device=device)
-    show_metrics(terminal, f"{name} {split}, {model}", done.report, done.baselines)
+    done = flow(root, name, model, split=split, protocol=protocol, device=device, perturb=perturb)
+    show_metrics(terminal, f"{' '.join([name, split, *perturb])}, {model}", done.report, done.baselines)
     terminal.say(f"predictions: {done.predictions.path}")
     terminal.say(f"MLflow run:  {done.run_id}")
     return {**evaluation_document(done.report, done.baselines), **_about(done)}
