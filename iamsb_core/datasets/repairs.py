@@ -1,0 +1,26 @@
+"""What a reader mended in a benchmark's own files: one line for each fault, however many entries have it."""
+
+from __future__ import annotations
+
+_NUM_EXAMPLES = 3
+
+
+class Repairs:
+    """Counts each fault and keeps its first examples."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, list[str]]] = {}
+
+    def add(self, fault: str, example: str) -> None:
+        """Note one case. `fault` finishes the sentence "6,160 entries ..."."""
+        num, examples = self._found.get(fault, (0, []))
+        if num < _NUM_EXAMPLES:
+            examples.append(example)
+        self._found[fault] = num + 1, examples
+
+    def lines(self) -> tuple[str, ...]:
+        """Such as "6,160 entries carry a copy; cleared (such as a.mp4, b.mp4, c.mp4)", in the order of the first."""
+        return tuple(
+            f"{num:,} {'entries' if num > 1 else 'entry'} {fault} (such as {', '.join(examples)})"
+            for fault, (num, examples) in self._found.items()
+        )
