@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.timeline import FeatureTrack, TimeGrid
+
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,20 @@ def chunks(num_rows: int, *, max_rows: int, context_rows: int, beyond: bool = Fa
     for start, stop in itertools.pairwise(edges):
         first, last = start - context_rows, stop + context_rows
         yield Chunk(slice(start, stop), slice(first, last) if beyond else slice(max(first, 0), min(last, num_rows)))
+
+
+def gathered(num_rows: int, pieces: Iterable[tuple[slice, Mapping[str, NDArray[np.float32]]]]) -> dict[str, Rows]:
+    """Named blocks (num_rows, columns) out of runs of their rows.
+
+    The blocks are made at the first piece: small arrays that were kept from every pass, between the large ones that
+    each pass makes and frees, would keep the allocator from using that memory again.
+    """
+    blocks: dict[str, Rows] = {}
+    for rows, piece in pieces:
+        for name, values in piece.items():
+            block = blocks.setdefault(name, np.empty((num_rows, values.shape[1]), dtype=np.float32))
+            block[rows] = values
+    return blocks
 
 
 def on_grid(rows: NDArray[np.float32], grid: TimeGrid) -> FeatureTrack:

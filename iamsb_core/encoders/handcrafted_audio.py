@@ -7,13 +7,13 @@ microphone changes, is kept as it is besides, so that a clip forged from end to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iamsb_core.encoders.alignment import chunks, mirrored
+from iamsb_core.encoders.alignment import chunks, gathered, mirrored
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.encoders.normalisation import HALF_WIDTH_SECONDS, standardised
 from iamsb_core.encoders.voice_measures import CELL_SAMPLES, CONTEXT_CELLS, FINE_PER_CELL, MARGIN, VoiceMeasures
@@ -77,13 +77,16 @@ class HandcraftedAudioEncoder:
         relative = [standardised(block, half_width, _FLOOR) for block in blocks.values()]
         return np.concatenate([*relative, *absolute], axis=1), standardised(fine, fine_half_width, _FLOOR)
 
-    @torch.inference_mode()
     def measure(self, waveform: NDArray[np.float32], num_cells: int) -> dict[str, NDArray[np.float32]]:
         """Samples to named blocks (num_cells, columns), before they are taken against their surroundings."""
-        parts = []
+        return gathered(num_cells, self._passes(waveform, num_cells))
+
+    @torch.inference_mode()
+    def _passes(
+        self, waveform: NDArray[np.float32], num_cells: int
+    ) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
         for chunk in chunks(num_cells, max_rows=self._cells_per_pass, context_rows=CONTEXT_CELLS, beyond=True):
             start, stop = chunk.read.start * CELL_SAMPLES - MARGIN, chunk.read.stop * CELL_SAMPLES + MARGIN
             samples = torch.from_numpy(mirrored(waveform, start, stop)).to(self._device)
             blocks = self._measure(samples)
-            parts.append({name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            yield chunk.keep, {name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()}

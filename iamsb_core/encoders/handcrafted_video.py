@@ -7,13 +7,13 @@ surroundings in time (`normalisation`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iamsb_core.encoders.alignment import chunks, reflected
+from iamsb_core.encoders.alignment import chunks, gathered, reflected
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.encoders.face_measures import CONTEXT_FRAMES, FaceMeasures
 from iamsb_core.encoders.frames import checked_frames, frame_view
@@ -64,12 +64,13 @@ class HandcraftedVideoEncoder:
         half_width = round(HALF_WIDTH_SECONDS * self._view.rate_hz)
         return np.concatenate([centred(block, half_width) for block in self.measure(frames).values()], axis=1)
 
-    @torch.inference_mode()
     def measure(self, frames: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """(F, side, side, 3) to named blocks (F, columns), before they are taken against their surroundings."""
-        parts = []
+        return gathered(len(frames), self._passes(frames))
+
+    @torch.inference_mode()
+    def _passes(self, frames: NDArray[np.uint8]) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
         for chunk in chunks(len(frames), max_rows=self._frames_per_pass, context_rows=CONTEXT_FRAMES, beyond=True):
             rows = reflected(chunk.read.start, chunk.read.stop, len(frames))
             blocks = self._measure(torch.from_numpy(frames[rows]).to(self._device))
-            parts.append({name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            yield chunk.keep, {name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()}
