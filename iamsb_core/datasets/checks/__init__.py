@@ -1,0 +1,1 @@
+"""What is looked for in a dataset, one idea a file; `iamsb_core.datasets.validation` puts them together."""
