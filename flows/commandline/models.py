@@ -82,6 +82,43 @@ def evaluate(
 
 
 @app.command()
+def robustness(
+    name: Name,
+    root: Root,
+    model: Model = CHAMPION,
+    kinds: Annotated[str, typer.Option(help="Comma between them, such as jpeg,aac.")] = "all",
+    levels: Annotated[str, typer.Option(help="Comma between them, 1 (weakest) to 5.")] = "1,2,3,4,5",
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
+    seed: Annotated[int, typer.Option(min=0, help="Of what the perturbations draw.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page [default: in IAMSB_HOME/reports].")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score a model on clips that are made worse: 12 kinds of perturbation at 5 levels; a table and a page of curves.
+
+    Kinds of the picture: jpeg, h264, blur, pixel-noise, saturation, contrast, blocks; of the sound: sound-noise, pitch,
+    reverb, aac, resample.
+    """
+    carry_out(
+        "robustness.robustness",
+        as_json,
+        debug,
+        name=name,
+        root=root,
+        model=model,
+        kinds=kinds,
+        levels=levels,
+        split=split,
+        protocol=protocol,
+        seed=seed,
+        out=out,
+        device=device,
+    )
+
+
+@app.command()
 def score(
     labels: Annotated[Path, typer.Argument(help="The benchmark's metadata file.")],
     predictions: Annotated[Path, typer.Argument(help="Predictions of this or any other system.")],
