@@ -77,9 +77,10 @@ def edl(findings: Findings) -> str:
     """The list, with DOS line ends as editing programs write them."""
     clock = timecode(findings)
     lines = [f"TITLE: {_plain(findings.name)}", f"FCM: {'DROP FRAME' if clock.drops else 'NON-DROP FRAME'}", ""]
-    lines += [f"* {note}" for note in _notes(findings, clock)]
     for number, (channel, segment) in enumerate(_events(findings), start=1):
         lines += _event(number, channel, segment, findings, clock)
+        if number == 1:  # readers take a comment for that of the event before it, and refuse one before the first
+            lines += [f"* {note}" for note in _notes(findings, clock)]
     return "\r\n".join(lines) + "\r\n"
 
 
