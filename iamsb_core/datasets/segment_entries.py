@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iamsb_core.datasets.fields import optional_text, require, seconds
 from iamsb_core.datasets.repairs import Repairs
@@ -33,6 +34,7 @@ _MODIFY_TYPES = {
 """AV-Deepfake1M's words and DDL-AV's"""
 _FIELDS = {stream: f"{stream_name(stream)}_fake_segments" for stream in STREAMS}
 _TOLERANCE_SECONDS = 1e-3
+_MOST_NAMES = 20_000
 
 
 class EntryReader:
@@ -54,7 +56,7 @@ class EntryReader:
             duration_seconds=_duration(entry, where),
             forgeries=self._forgeries(entry, modified, where, video_id),
             identity=None if identity is None else self._once(identity),
-            original=optional_text(entry, "original", where) if modified else None,
+            original=self._original(entry, where) if modified else None,
             generator=self._generator(entry, where) if modified else None,
         )
 
@@ -72,26 +74,38 @@ class EntryReader:
     def _forgeries(
         self, entry: Mapping[str, Any], modified: Modality, where: str, video_id: str
     ) -> tuple[Forgery, ...]:
-        """Of each stream that was modified; a segment that both streams share is one forgery of both."""
-        found = {stream: self._segments(entry, field, where, video_id) for stream, field in _FIELDS.items()}
-        for stream, segments in found.items():
-            if segments and not modified & stream:
-                # 6,160 entries of AV-Deepfake1M: a copy of the other stream's last segment
-                name = stream_name(stream)
-                self._repairs.add(f"list {name} segments though their {name} was not modified; cleared", video_id)
-                found[stream] = ()
-        audio, visual = found.values()
-        if modified and not audio and not visual:
-            return self._from_union(entry, modified, where, video_id)
-        self._compare_with_union(entry, (*audio, *visual), where, video_id)
+        """Of each stream that was modified; segments that both streams share are forgeries of both."""
+        audio, visual = (
+            self._pairs_of(entry, stream, modified, where, video_id) for stream in (Modality.AUDIO, Modality.VISUAL)
+        )
+        if not audio and not visual:
+            return self._from_union(entry, modified, where, video_id) if modified else ()
         if audio == visual:
-            return tuple(Forgery(segment, BOTH) for segment in audio)
-        return tuple(Forgery(segment, stream) for stream, segments in found.items() for segment in segments)
+            found = {BOTH: self._segments(audio, _FIELDS[Modality.AUDIO], where, video_id)}
+        else:
+            pairs_of = {Modality.AUDIO: audio, Modality.VISUAL: visual}
+            found = {stream: self._segments(own, _FIELDS[stream], where, video_id) for stream, own in pairs_of.items()}
+        union = entry.get("fake_segments")
+        if union is not None and union != (audio or visual):
+            self._compare_with_union(union, [segment for own in found.values() for segment in own], where, video_id)
+        return tuple(Forgery(segment, stream) for stream, own in found.items() for segment in own)
 
-    def _segments(self, entry: Mapping[str, Any], field: str, where: str, video_id: str) -> tuple[Segment, ...]:
+    def _pairs_of(
+        self, entry: Mapping[str, Any], stream: Modality, modified: Modality, where: str, video_id: str
+    ) -> list[Any]:
+        pairs: list[Any] = require(entry, _FIELDS[stream], list, where)
+        if pairs and not modified & stream:
+            # 6,160 entries of AV-Deepfake1M: a copy of the other stream's last segment
+            name = stream_name(stream)
+            self._repairs.add(f"list {name} segments though their {name} was not modified; cleared", video_id)
+            return []
+        return pairs
+
+    def _segments(self, pairs: Any, field: str, where: str, video_id: str) -> tuple[Segment, ...]:
         """A list of pairs, without those of no length and with the ends of inverted ones exchanged."""
-        pairs = require(entry, field, list, where)
-        return tuple(filter(None, (self._segment(pair, field, where, video_id) for pair in pairs))) if pairs else ()
+        if not isinstance(pairs, list):
+            raise ValueError(f"{where}: {field} must be a list of [start, end] in seconds, got {pairs!r:.80}")
+        return tuple(filter(None, [self._segment(pair, field, where, video_id) for pair in pairs]))
 
     def _segment(self, pair: Any, field: str, where: str, video_id: str) -> Segment | None:
         if not isinstance(pair, list) or len(pair) != 2:
@@ -109,35 +123,36 @@ class EntryReader:
         self, entry: Mapping[str, Any], modified: Modality, where: str, video_id: str
     ) -> tuple[Forgery, ...]:
         """Of an entry whose stream lists are empty: its `fake_segments`, in the streams that were modified."""
-        union = self._segments(entry, "fake_segments", where, video_id) if "fake_segments" in entry else ()
+        union = self._segments(entry.get("fake_segments", []), "fake_segments", where, video_id)
         if not union:
             raise ValueError(f"{where}: 'modify_type' is {entry['modify_type']!r}, but no forged segment is listed")
         self._repairs.add("list no segments of the modified stream; took fake_segments", video_id)
         return tuple(Forgery(segment, modified) for segment in union)
 
-    def _compare_with_union(
-        self, entry: Mapping[str, Any], segments: Sequence[Segment], where: str, video_id: str
-    ) -> None:
+    def _compare_with_union(self, union: Any, segments: Sequence[Segment], where: str, video_id: str) -> None:
         """Note an entry whose `fake_segments` are not what its streams' segments cover together."""
-        if "fake_segments" not in entry:
-            return
-        stated = self._segments(entry, "fake_segments", where, video_id)
-        if set(stated) == set(segments):
-            return
-        own, other = (
-            merge_segments(np.array([(s.start, s.end) for s in some]).reshape(-1, 2)) for some in (segments, stated)
-        )
-        if own.shape != other.shape or not np.allclose(own, other, rtol=0.0, atol=_TOLERANCE_SECONDS):
-            self._repairs.add(
-                "list other fake_segments than their streams' segments cover; used the streams'", video_id
-            )
+        own, stated = map(_covered, (segments, self._segments(union, "fake_segments", where, video_id)))
+        if own.shape != stated.shape or not np.allclose(own, stated, rtol=0.0, atol=_TOLERANCE_SECONDS):
+            fault = "list other fake_segments than their streams' segments cover; used the streams'"
+            self._repairs.add(fault, video_id)
+
+    def _original(self, entry: Mapping[str, Any], where: str) -> str | None:
+        found = optional_text(entry, "original", where)
+        return None if found is None else self._once(found)
 
     def _generator(self, entry: Mapping[str, Any], where: str) -> str | None:
         models = [optional_text(entry, name, where) for name in ("audio_model", "video_model") if name in entry]
         return self._once(" + ".join(filter(None, models))) or None
 
     def _once(self, text: str) -> str:
+        """One object for equal names that come near one another; a million entries name a few thousand."""
+        if len(self._known) > _MOST_NAMES:
+            self._known.clear()
         return self._known.setdefault(text, text)
+
+
+def _covered(segments: Sequence[Segment]) -> NDArray[np.float64]:
+    return merge_segments(np.array([(s.start, s.end) for s in segments], dtype=np.float64).reshape(-1, 2))
 
 
 def _duration(entry: Mapping[str, Any], where: str) -> float | None:
