@@ -16,6 +16,7 @@ from iamsb_core.manifest import SPLITS, Split
 from iamsb_core.timeline import Segment
 
 T = TypeVar("T")
+OTHER_SPLIT_NAMES: dict[str, Split] = {"val": "dev", "valid": "dev", "validation": "dev"}
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
 
 
@@ -50,10 +51,12 @@ def seconds(value: Any, name: str, where: str) -> float:
 
 
 def split_of(value: str, where: str) -> Split:
-    """The split of this name. Raises ValueError for any other word."""
+    """The split of this name, or of one that benchmarks use for it (val, valid). Raises ValueError for another word."""
     for split in SPLITS:
         if value == split:
             return split
+    if value in OTHER_SPLIT_NAMES:
+        return OTHER_SPLIT_NAMES[value]
     raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {value!r}{suggestion(value, SPLITS)}")
 
 

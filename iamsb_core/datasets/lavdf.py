@@ -8,21 +8,21 @@ the truth of each stream, the person and the method; it is used where it is ther
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from iamsb_core.datasets.fields import load_json, optional_text, require, seconds, segment_of, split_of
-from iamsb_core.datasets.media_files import listing, safe_relative_path
+from iamsb_core.datasets.assembly import assemble
+from iamsb_core.datasets.fields import OTHER_SPLIT_NAMES, optional_text, require, seconds, segment_of, split_of
+from iamsb_core.datasets.json_stream import kind_of_json, stream_list
+from iamsb_core.datasets.layouts import refuse_layout
+from iamsb_core.datasets.media_files import safe_relative_path
+from iamsb_core.datasets.repairs import Repairs
 from iamsb_core.datasets.stream_truth import STREAMS_FILE, StreamTruth, read_stream_truth
-from iamsb_core.manifest import Forgery, Manifest, Modality, VideoRecord
+from iamsb_core.manifest import Forgery, Manifest, Modality, Split, VideoRecord
 from iamsb_core.timeline import Segment
 
-log = logging.getLogger(__name__)
-
 METADATA_FILES = ("metadata.min.json", "metadata.json")
-_NUM_FILES_LOOKED_FOR = 50
 _LAYOUT = "LAV-DF has metadata.min.json (or metadata.json) and train/, dev/, test/ with NNNNNN.mp4 in its root"
 
 
@@ -33,52 +33,34 @@ def read_lavdf(root: Path, *, name: str = "lavdf") -> Manifest:
     Raises ValueError for a folder of another layout, or an entry that is not as the benchmark defines it.
     """
     root = root.expanduser().absolute()
-    metadata = _metadata_file(root)
-    entries = load_json(metadata)
-    if not isinstance(entries, list) or not entries:
-        looks = "an object, as TVIL's is" if isinstance(entries, dict) else "an empty list" if entries == [] else "not"
-        raise ValueError(f"{metadata} must be a list with one object for each video, but it is {looks}. {_LAYOUT}")
+    metadata = next((root / file for file in METADATA_FILES if (root / file).is_file()), None)
+    if metadata is None or kind_of_json(metadata) == "object":
+        refuse_layout(root, "lavdf", _LAYOUT)
     streams = root / STREAMS_FILE
     truths = read_stream_truth(streams) if streams.is_file() else {}
-    repairs: list[str] = []
-    videos = tuple(_record(entry, f"{metadata.name}[{i}]", truths, repairs) for i, entry in enumerate(entries))
-    _check_some_exist(root, videos, metadata)
-    log.info("%s: %d videos, %d repairs", metadata, len(videos), len(repairs))
-    return Manifest(name, root, videos, tuple(repairs))
+    repairs = Repairs()
+    videos = [_record(entry, f"{metadata.name}[{i}]", truths, repairs) for i, entry in enumerate(stream_list(metadata))]
+    if not videos:
+        raise ValueError(
+            f"{metadata} must be a list with one object for each video, but it is an empty list. {_LAYOUT}"
+        )
+    return assemble(name, root, videos, repairs, metadata)
 
 
-def _metadata_file(root: Path) -> Path:
-    """The file to read. Raises ValueError that says what was found instead."""
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise ValueError(f"{root} {what}; give the folder that holds the dataset's metadata. {_LAYOUT}")
-    for name in METADATA_FILES:
-        if (root / name).is_file():
-            return root / name
-    inside = [path for path in sorted(root.iterdir()) if any((path / name).is_file() for name in METADATA_FILES)]
-    if inside:
-        way_out = f"did you mean {inside[0]}?"
-    elif (root / "train_metadata.json").is_file():
-        way_out = "this looks like AV-Deepfake1M, which is another layout"
-    else:
-        way_out = "for a folder of videos, or a manifest of your own, use the dataset name 'generic'"
-    raise ValueError(f"no metadata in {root}, only {listing(root)}. {_LAYOUT}; {way_out}")
-
-
-def _record(entry: Any, where: str, truths: Mapping[str, StreamTruth], repairs: list[str]) -> VideoRecord:
+def _record(entry: Any, where: str, truths: Mapping[str, StreamTruth], repairs: Repairs) -> VideoRecord:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} must be an object, got {entry!r:.80}")
     file = require(entry, "file", str, where)
     where = f"{where} ({file})"
     _check_counts(entry, where)
-    periods = _periods(entry, where, repairs)
+    periods = _periods(entry, where, file, repairs)
     truth = truths.get(file)
     if truth is not None:
         truth.check_against(periods, where)
     return VideoRecord(
         video_id=file,
         path=safe_relative_path(file, where),
-        split=split_of(require(entry, "split", str, where), where),
+        split=_split(require(entry, "split", str, where), where, file, repairs),
         duration_seconds=_positive(seconds(require(entry, "duration", object, where), "duration", where), where),
         forgeries=_forgeries(entry, periods, where) if truth is None else truth.forgeries,
         identity=None if truth is None else truth.identity,
@@ -99,14 +81,20 @@ def _positive(duration_seconds: float, where: str) -> float:
     return duration_seconds
 
 
-def _periods(entry: Mapping[str, Any], where: str, repairs: list[str]) -> tuple[Segment, ...]:
+def _split(word: str, where: str, file: str, repairs: Repairs) -> Split:
+    if word in OTHER_SPLIT_NAMES:
+        repairs.add(f"split {word!r} read as {OTHER_SPLIT_NAMES[word]!r}", file)
+    return split_of(word, where)
+
+
+def _periods(entry: Mapping[str, Any], where: str, file: str, repairs: Repairs) -> tuple[Segment, ...]:
     pairs = require(entry, "fake_periods", list, where)
     found = [segment_of(pair, f"{where}: fake_periods[{i}]") for i, pair in enumerate(pairs)]
     kept = tuple(segment for segment in found if segment is not None)
     if len(kept) < len(pairs):
-        repairs.append(f"{where}: dropped {len(pairs) - len(kept)} forged periods of no length")
+        repairs.add("forged periods of no length left out", file)
     if entry["n_fakes"] != len(pairs):
-        repairs.append(f"{where}: n_fakes says {entry['n_fakes']}, but {len(pairs)} periods are listed; used the list")
+        repairs.add("n_fakes is not the number of forged periods listed; the list used", file)
     return kept
 
 
@@ -122,13 +110,3 @@ def _forgeries(entry: Mapping[str, Any], periods: tuple[Segment, ...], where: st
             f"modify_audio={entry['modify_audio']}; a forged clip needs both a period and a stream, a real one neither"
         )
     return tuple(Forgery(segment, modality) for segment in periods)
-
-
-def _check_some_exist(root: Path, videos: tuple[VideoRecord, ...], metadata: Path) -> None:
-    """Look for a few files across the list: a partial copy is usable, one without any file is a wrong root."""
-    some = videos[:: max(1, len(videos) // _NUM_FILES_LOOKED_FOR)]
-    if not any((root / video.path).is_file() for video in some):
-        raise ValueError(
-            f"{metadata} lists {len(videos)} videos, but none of the {len(some)} looked for is there, such as "
-            f"{root / some[0].path}; the folder holds {listing(root)}. Unpack the videos beside the metadata"
-        )

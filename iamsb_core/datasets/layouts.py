@@ -54,10 +54,10 @@ def refuse_layout(root: Path, name: str, expected: str) -> NoReturn:
         raise ValueError(f"{root} {what}; give the folder that holds the dataset's metadata. {expected}")
     found = layout_of(root)
     inside = [path for path in sorted(root.iterdir()) if path.is_dir() and layout_of(path) == name]
-    if found is not None and found != name:
-        way_out = f"this looks like {TITLES[found]}; use the name '{found}'"
-    elif inside:
+    if inside:
         way_out = f"did you mean {inside[0]}?"
+    elif found is not None and found != name:
+        way_out = f"this looks like {TITLES[found]}; use the name '{found}'"
     else:
         way_out = "for a folder of videos, or a manifest of your own, use the name 'generic'"
     raise ValueError(f"no metadata of {TITLES[name]} in {root}, only {listing(root)}. {expected}; {way_out}")

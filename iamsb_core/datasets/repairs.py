@@ -12,15 +12,15 @@ class Repairs:
         self._found: dict[str, tuple[int, list[str]]] = {}
 
     def add(self, fault: str, example: str) -> None:
-        """Note one case. `fault` finishes the sentence "6,160 entries ..."."""
+        """Note one case of a fault, which is told in words that end with what was done about it."""
         num, examples = self._found.get(fault, (0, []))
         if num < _NUM_EXAMPLES:
             examples.append(example)
         self._found[fault] = num + 1, examples
 
     def lines(self) -> tuple[str, ...]:
-        """Such as "6,160 entries carry a copy; cleared (such as a.mp4, b.mp4, c.mp4)", in the order of the first."""
+        """Such as "periods of no length left out: 1,204 entries, such as a.mp4, b.mp4", in the order of the first."""
         return tuple(
-            f"{num:,} {'entries' if num > 1 else 'entry'} {fault} (such as {', '.join(examples)})"
+            f"{fault}: {num:,} {'entries' if num > 1 else 'entry'}, such as {', '.join(examples)}"
             for fault, (num, examples) in self._found.items()
         )

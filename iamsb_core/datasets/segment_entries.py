@@ -68,7 +68,7 @@ class EntryReader:
             found = _MODIFY_TYPES.get(mended)
             if found is None:
                 raise ValueError(f"{where}: 'modify_type' must be one of {', '.join(_MODIFY_TYPES)}, got {word!r}")
-            self._repairs.add(f"write modify_type {word!r}; read as {mended!r}", video_id)
+            self._repairs.add(f"modify_type {word!r} read as {mended!r}", video_id)
         return found
 
     def _forgeries(
@@ -97,7 +97,7 @@ class EntryReader:
         if pairs and not modified & stream:
             # 6,160 entries of AV-Deepfake1M: a copy of the other stream's last segment
             name = stream_name(stream)
-            self._repairs.add(f"list {name} segments though their {name} was not modified; cleared", video_id)
+            self._repairs.add(f"{name} segments of entries whose {name} was not modified cleared", video_id)
             return []
         return pairs
 
@@ -114,9 +114,9 @@ class EntryReader:
         if start < end:
             return Segment(start, end)
         if start == end:
-            self._repairs.add(f"list {field} of no length; left out", video_id)
+            self._repairs.add(f"{field} of no length left out", video_id)
             return None
-        self._repairs.add(f"list {field} that end before they start; start and end exchanged", video_id)
+        self._repairs.add(f"{field} that end before they start turned round", video_id)
         return Segment(end, start)
 
     def _from_union(
@@ -126,14 +126,14 @@ class EntryReader:
         union = self._segments(entry.get("fake_segments", []), "fake_segments", where, video_id)
         if not union:
             raise ValueError(f"{where}: 'modify_type' is {entry['modify_type']!r}, but no forged segment is listed")
-        self._repairs.add("list no segments of the modified stream; took fake_segments", video_id)
+        self._repairs.add("fake_segments used where the modified stream's list is empty", video_id)
         return tuple(Forgery(segment, modified) for segment in union)
 
     def _compare_with_union(self, union: Any, segments: Sequence[Segment], where: str, video_id: str) -> None:
         """Note an entry whose `fake_segments` are not what its streams' segments cover together."""
         own, stated = map(_covered, (segments, self._segments(union, "fake_segments", where, video_id)))
         if own.shape != stated.shape or not np.allclose(own, stated, rtol=0.0, atol=_TOLERANCE_SECONDS):
-            fault = "list other fake_segments than their streams' segments cover; used the streams'"
+            fault = "streams' segments used where fake_segments are not what they cover together"
             self._repairs.add(fault, video_id)
 
     def _original(self, entry: Mapping[str, Any], where: str) -> str | None:

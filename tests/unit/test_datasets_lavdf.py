@@ -89,8 +89,24 @@ def test_the_small_metadata_is_preferred_and_the_full_one_will_do(tmp_path: Path
 def test_what_is_mended_is_said(tmp_path: Path) -> None:
     manifest = read_lavdf(dataset(tmp_path, [entry(n_fakes=3, fake_periods=[[1.5, 2.25], [4.0, 4.0]])]))
     assert len(manifest.videos[0].forgeries) == 1
-    assert any("no length" in text for text in manifest.repairs)
-    assert any("n_fakes says 3" in text for text in manifest.repairs)
+    assert manifest.repairs == (
+        "forged periods of no length left out: 1 entry, such as test/000472.mp4",
+        "n_fakes is not the number of forged periods listed; the list used: 1 entry, such as test/000472.mp4",
+    )
+
+
+def test_a_fault_of_many_entries_is_one_line(tmp_path: Path) -> None:
+    (said,) = read_lavdf(dataset(tmp_path, [entry(file=f"test/{i:06d}.mp4", n_fakes=2) for i in range(1200)])).repairs
+    assert said == (
+        "n_fakes is not the number of forged periods listed; the list used: 1,200 entries, "
+        "such as test/000000.mp4, test/000001.mp4, test/000002.mp4"
+    )
+
+
+def test_another_name_of_the_dev_split_is_understood(tmp_path: Path) -> None:
+    manifest = read_lavdf(dataset(tmp_path, [entry(split="valid"), real()]))
+    assert manifest.videos[0].split == "dev"
+    assert manifest.repairs == ("split 'valid' read as 'dev': 1 entry, such as test/000472.mp4",)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +115,7 @@ def test_what_is_mended_is_said(tmp_path: Path) -> None:
         ({"duration": "long"}, r"metadata.min.json\[1\].*duration must be seconds.*'long'"),
         ({"duration": 0}, "more than 0 s"),
         ({"duration": True}, "duration"),
-        ({"split": "valid"}, "split must be one of train, dev, test, got 'valid'"),
+        ({"split": "trian"}, r"split must be one of train, dev, test, got 'trian' \(did you mean 'train'\?\)"),
         ({"file": "../outside.mp4"}, "not a path below"),
         ({"file": "/etc/passwd"}, "not a path below"),
         ({"file": 7}, "'file' must be text, got 7"),
@@ -147,7 +163,15 @@ def test_a_wrong_layout_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{}", "as TVIL"), ("[]", "an empty list"), ("[", "not valid JSON"), ("[3]", r"\[0\] must be an object")],
+    [
+        ('{"a": {"file": "a.mp4", "fake_periods": []}}', "looks like TVIL; use the name 'tvil'"),
+        ('{"a.mp4": {"label": "FAKE"}}', "looks like DFDC; use the name 'dfdc'"),
+        ("3", "must be a list with one object for each video, but it starts with '3'"),
+        ("", "but it starts with 'nothing'"),
+        ("[]", "an empty list"),
+        ("[", "not valid JSON.*cut short"),
+        ("[3]", r"\[0\] must be an object"),
+    ],
 )
 def test_broken_metadata(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "metadata.json").write_text(text)
@@ -158,7 +182,10 @@ def test_broken_metadata(tmp_path: Path, text: str, message: str) -> None:
 def test_a_partial_copy_is_read_and_one_without_videos_refused(tmp_path: Path) -> None:
     dataset(tmp_path, [entry(), real()])
     (tmp_path / "test/000472.mp4").unlink()
-    assert len(read_lavdf(tmp_path).videos) == 2
+    manifest = read_lavdf(tmp_path)
+    assert len(manifest.videos) == 2
+    (said,) = manifest.repairs
+    assert said.startswith("1 of 1 files looked for in the test split are absent, such as test/000472.mp4; `iamsb")
     (tmp_path / "train/000001.mp4").unlink()
     with pytest.raises(ValueError, match="none of the 2 looked for is there"):
         read_lavdf(tmp_path)
@@ -190,6 +217,6 @@ def test_streams_that_contradict_the_metadata_are_refused(tmp_path: Path) -> Non
 
 
 def test_an_unknown_dataset_gets_a_suggestion(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'lavd' \(did you mean 'lavdf'\?\); known are demo, generic, lavdf"):
+    with pytest.raises(ValueError, match=r"'lavd' \(did you mean 'lavdf'\?\); known are av-deepfake1m, .*, lavdf"):
         read_dataset("lavd", tmp_path)
     assert read_dataset("demo", dataset(tmp_path, [entry()])).name == "demo"
