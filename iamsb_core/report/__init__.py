@@ -2,7 +2,7 @@
 
 from iamsb_core.report.build import build_report
 from iamsb_core.report.evidence import EncoderFacts, ModelFacts, Report, Thresholds, document, schema
-from iamsb_core.report.write import ReportFiles, write_report
+from iamsb_core.report.write import ReportFiles, report_json, write_exports, write_report
 
 __all__ = [
     "EncoderFacts",
@@ -12,6 +12,8 @@ __all__ = [
     "Thresholds",
     "build_report",
     "document",
+    "report_json",
     "schema",
+    "write_exports",
     "write_report",
 ]

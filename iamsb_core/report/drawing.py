@@ -68,12 +68,21 @@ def thumbnails(frames: NDArray[np.uint8], num_pictures: int = NUM_THUMBNAILS) ->
     return tuple(_jpeg_uri(frames[index]) for index in centres.astype(int).tolist())
 
 
+def poster(frames: NDArray[np.uint8]) -> bytes:
+    """A JPEG of the frame in the middle of the clip, as small as the thumbnails."""
+    return _jpeg(frames[len(frames) // 2])
+
+
 def _jpeg_uri(frame: NDArray[np.uint8]) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(frame)).decode("ascii")
+
+
+def _jpeg(frame: NDArray[np.uint8]) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(frame))
     image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,8 @@ def test_files_are_written_whole_and_replaced(tmp_path):
     first = write_report(tmp_path / "new" / "día", make_report(), make_clip())
     second = write_report(first.json.parent, make_report(media="映画.mp4"), make_clip())
     assert first == second
-    assert sorted(path.name for path in first.json.parent.iterdir()) == ["report.html", "report.json", "report.vtt"]
+    names = ["report.html", "report.jpg", "report.json", "report.vtt"]
+    assert sorted(path.name for path in first.json.parent.iterdir()) == names
     assert json.loads(second.json.read_text(encoding="utf-8"))["media"]["name"] == "映画.mp4"
     assert "映画.mp4" in second.html.read_text(encoding="utf-8")
     assert read_webvtt(second.vtt.read_text(encoding="utf-8"))
