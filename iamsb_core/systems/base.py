@@ -28,6 +28,9 @@ class System(nn.Module, ABC, Generic[OutputsT]):
     """a frozen dataclass with a default for every field"""
     presets: ClassVar[Mapping[str, Callable[[], Any]]] = {}
     """named configurations, such as `compact`; a name that is not here means the defaults"""
+    schedules: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """fields of the training schedule that differ from the usual, by size (`paper`, `compact`) or by a name of the
+    system's own, such as `long`"""
 
     def __init__(self, config: Any, streams: Streams) -> None:
         super().__init__()
@@ -41,6 +44,11 @@ class System(nn.Module, ABC, Generic[OutputsT]):
     @abstractmethod
     def losses(self, outputs: OutputsT, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name; `total` is the one to minimise."""
+
+    def backward(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """Set the parameters' gradients from what `losses` gave; numbers about them, by name, are reported with it."""
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        return {}
 
     @abstractmethod
     def propose(self, outputs: OutputsT, batch: Batch) -> list[ClipProposals]:

@@ -1,0 +1,84 @@
+"""From features to levels: a convolutional embedding, a stem at full resolution, a branch that halves it.
+
+Shapes: B clips, L cells, D features, d width.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iamsb_core.systems.noise import Noise
+from iamsb_core.systems.pyramid.blocks import TransformerBlock
+from iamsb_core.systems.pyramid.layers import MaskedConv, halved
+from iamsb_core.systems.pyramid.levels import Level
+from iamsb_core.systems.pyramid.top_down import TopDown
+
+
+class Embedding(nn.Module):
+    """Convolutions of three cells with norm and ReLU, from features to the model's width."""
+
+    def __init__(self, dim_in: int, dim: int, num_layers: int) -> None:
+        super().__init__()
+        widths = [dim_in] + [dim] * num_layers
+        self.convolutions = nn.ModuleList(MaskedConv(before, after, 3) for before, after in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_layers))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, d)."""
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.relu(norm(convolution(x, valid))) * valid[..., None]
+        return x
+
+
+class Trunk(nn.Module):
+    """Transformer blocks at full resolution, then blocks that each halve it; every level has a norm of its own."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        window_cells: int | None,
+        *,
+        num_stem_blocks: int,
+        num_levels: int,
+        expansion: int,
+        drop_share: float,
+        top_down: bool = False,
+    ) -> None:
+        super().__init__()
+
+        def block(stride: int) -> TransformerBlock:
+            return TransformerBlock(
+                dim, num_heads, window_cells, expansion=expansion, stride=stride, drop_share=drop_share
+            )
+
+        self.stem = nn.ModuleList(block(1) for _ in range(num_stem_blocks))
+        self.branch = nn.ModuleList(block(2) for _ in range(num_levels - 1))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_levels))
+        self.top_down = TopDown(dim, num_levels) if top_down else None
+
+    def forward(self, x: Tensor, valid: Tensor, noise: Noise) -> list[Level]:
+        """(B, L, d) -> the levels, finest first."""
+        for block in self.stem:
+            x = block(x, valid, noise)
+        levels = grown(x, valid, self.branch, noise)
+        normed = [
+            Level(norm(level.values) * level.valid[..., None], level.valid, level.stride_cells)
+            for norm, level in zip(self.norms, levels, strict=True)
+        ]
+        return normed if self.top_down is None else cast(list[Level], self.top_down(normed))
+
+
+def grown(x: Tensor, valid: Tensor, branch: Iterable[nn.Module], noise: Noise) -> list[Level]:
+    """The finest level (B, L, d), and one more from every block of the branch, each from the one before."""
+    levels = [Level(x, valid, 1)]
+    for block in branch:
+        below = levels[-1]
+        x = block(below.values, below.valid, noise)
+        levels.append(Level(x, halved(below.valid), 2 * below.stride_cells))
+    return levels
