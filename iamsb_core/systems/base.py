@@ -54,6 +54,14 @@ class System(nn.Module, ABC, Generic[OutputsT]):
     def propose(self, outputs: OutputsT, batch: Batch) -> list[ClipProposals]:
         """One result for each clip of the batch, in its order."""
 
+    def explain(self, outputs: OutputsT, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
+        """JSON data for each clip beyond its evidence, for the report on a single one; seconds in lists `segment`.
+
+        Two names are shown in ways of their own: `cells`, stream -> hop_seconds and scores of its cells from t = 0;
+        and `matches`, a list of audio and visual {segment}, mass and residual.
+        """
+        return [{} for _ in batch.video_ids]
+
     @abstractmethod
     def fit_normalisation(self, batches: Iterable[Batch]) -> None:
         """Set the buffers that standardise features from one pass over training batches."""

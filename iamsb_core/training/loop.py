@@ -174,7 +174,7 @@ class Trainer:
         with seeded(self.config.seed, step) as generator, self._autocast():
             losses = self.system.losses(self.system(batch, generator), batch)
         self._optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
+        about_gradients = self.system.backward(losses)
         norm = torch.nn.utils.clip_grad_norm_(self.system.parameters(), self.config.clip_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(
@@ -184,7 +184,7 @@ class Trainer:
             )
         self._optimizer.step()
         self._average.update(self.system, step)
-        return {name: value.item() for name, value in losses.items()}, rate, norm.item()
+        return {name: value.item() for name, value in losses.items()} | about_gradients, rate, norm.item()
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         wanted = self.config.precision
