@@ -11,8 +11,8 @@ from iamsb_core.localization.frame_segments import frame_segments
 
 
 def test_one_run_by_hand() -> None:
-    """Cells of .1 s at 0, 0, 1, 1, 0, 0 and level .5: the line from the centre at .15 s (0) to that at .25 s (1) crosses
-    at .2 s, and down again at .4 s. Mean inside 1, beside it 0.
+    """Cells of .1 s, level .5: the line from the centre at .15 s (0) to that at .25 s (1) crosses at .2 s, and the one
+    down again at .4 s. Mean inside 1, beside it 0.
     """
     found = frame_segments(np.array([0, 0, 1, 1, 0, 0]), 0.1, 0.6, levels=[0.5])
     assert found.tolist() == [pytest.approx([0.2, 0.4, 1.0])]
