@@ -9,16 +9,23 @@ from pathlib import Path
 
 from iamsb_core.datasets.av_deepfake1m import read_av_deepfake1m, read_av_deepfake1m_plusplus
 from iamsb_core.datasets.ddl_av import read_ddl_av
+from iamsb_core.datasets.dfdc import read_dfdc, read_dfdc_preview
+from iamsb_core.datasets.fakeavceleb import read_fakeavceleb
 from iamsb_core.datasets.fields import suggestion
 from iamsb_core.datasets.generic import read_generic
 from iamsb_core.datasets.lavdf import read_lavdf
+from iamsb_core.datasets.tvil import read_tvil
 from iamsb_core.manifest import Manifest
 
 READERS: dict[str, Callable[[Path], Manifest]] = {
     "lavdf": read_lavdf,
+    "tvil": read_tvil,
     "av-deepfake1m": read_av_deepfake1m,
     "av-deepfake1m-plusplus": read_av_deepfake1m_plusplus,
     "ddl-av": read_ddl_av,
+    "fakeavceleb": read_fakeavceleb,
+    "dfdc": read_dfdc,
+    "dfdc-preview": read_dfdc_preview,
     "demo": lambda root: read_lavdf(root, name="demo"),
     "generic": read_generic,
 }

@@ -10,6 +10,11 @@ class Repairs:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, list[str]]] = {}
+        self._said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Note something that concerns the whole dataset, in a line of its own before the counted ones."""
+        self._said.append(text)
 
     def add(self, fault: str, example: str) -> None:
         """Note one case of a fault, which is told in words that end with what was done about it."""
@@ -20,7 +25,8 @@ class Repairs:
 
     def lines(self) -> tuple[str, ...]:
         """Such as "periods of no length left out: 1,204 entries, such as a.mp4, b.mp4", in the order of the first."""
-        return tuple(
+        counted = (
             f"{fault}: {num:,} {'entries' if num > 1 else 'entry'}, such as {', '.join(examples)}"
             for fault, (num, examples) in self._found.items()
         )
+        return (*self._said, *counted)
