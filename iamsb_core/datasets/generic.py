@@ -7,7 +7,18 @@ Columns: `path` (relative to the manifest); optional `split` (train, dev, test; 
 `<root>/manifest.jsonl`: one object for each video with the same names, and in place of start, end and modality
 `"forgeries": [{"start": 1.0, "end": 1.5, "modality": "audio"}]`.
 
-A folder without either: every media file in it is a test clip about which nothing is known.
+`label` (a column, or a name in the object) says what is known of a video: `segments` (where it is not given), `clip`
+or `none`. With `clip` the modality has no start and end: audio, visual, both, `either` where a clip is forged and
+nobody says in which stream, or nothing for a genuine clip. With `none` nothing is known, as of a hidden test set.
+
+DefakeAVMiT (540 genuine and 6,480 forged clips of VidTIMIT, labelled as a whole) has no public layout; as a manifest:
+
+    path,split,label,modality,identity,generator
+    real/fadg0_sa1.mp4,train,clip,,fadg0,
+    fake/fadg0_sa1_wav2lip.mp4,train,clip,visual,fadg0,wav2lip
+    fake/fadg0_sa1_sv2tts.mp4,train,clip,audio,fadg0,sv2tts
+
+A folder without either: every media file in it is a test clip about which nothing is known (label `none`).
 """
 
 from __future__ import annotations
@@ -16,15 +27,17 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from iamsb_core.datasets.fields import optional_text, require, seconds, segment_of, split_of, suggestion
 from iamsb_core.datasets.media_files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, find_media, listing, safe_relative_path
-from iamsb_core.manifest import Forgery, Manifest, Modality, VideoRecord
+from iamsb_core.manifest import NO_STREAM, Forgery, Label, Manifest, Modality, VideoRecord
 
 MANIFEST_FILES = ("manifest.csv", "manifest.jsonl")
 MODALITIES = {"audio": Modality.AUDIO, "visual": Modality.VISUAL, "both": Modality.AUDIO | Modality.VISUAL}
-_VIDEO_FIELDS = ("path", "split", "duration", "identity", "original", "generator", "id")
+LABELS = get_args(Label)
+CLIP_MODALITIES = {**MODALITIES, "either": MODALITIES["both"]}
+_VIDEO_FIELDS = ("path", "split", "duration", "identity", "original", "generator", "id", "label")
 _SEGMENT_FIELDS = ("start", "end", "modality")
 
 
@@ -49,7 +62,9 @@ def _from_folder(root: Path, name: str) -> Manifest:
     paths = find_media(root, VIDEO_SUFFIXES | AUDIO_SUFFIXES)
     if not paths:
         raise ValueError(f"no media file in {root}, only {listing(root)}; give a folder of videos")
-    videos = (VideoRecord(video_id=p.as_posix(), path=p, split="test", duration_seconds=None) for p in paths)
+    videos = (
+        VideoRecord(video_id=p.as_posix(), path=p, split="test", duration_seconds=None, label="none") for p in paths
+    )
     return Manifest(name, root, tuple(videos))
 
 
@@ -71,7 +86,7 @@ def _jsonl_entries(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
             raise ValueError(f"{where} is not a JSON object on one line ({error})") from None
         if not isinstance(entry, dict):
             raise ValueError(f"{where} must be an object, got {entry!r:.80}")
-        _refuse_misspelt(entry, (*_VIDEO_FIELDS, "forgeries"), where)
+        _refuse_misspelt(entry, (*_VIDEO_FIELDS, "modality", "forgeries"), where)
         yield entry, where
 
 
@@ -104,7 +119,10 @@ def _join_row(entries: dict[str, tuple[dict[str, Any], str]], cells: dict[str, s
     if differing:
         raise ValueError(f"{where} says another {differing[0]!r} of the same video than {first}; make the rows agree")
     segment: dict[str, Any] = {key: cells[key] for key in _SEGMENT_FIELDS if key in cells}
-    if segment:
+    if known.get("label") == "clip" and set(segment) == {"modality"}:
+        if known.setdefault("modality", segment["modality"]) != segment["modality"]:
+            raise ValueError(f"{where} says another modality of the same clip than {first}; one row for each clip")
+    elif segment:
         for key in ("start", "end"):
             if key in segment:
                 segment[key] = _number(segment[key], key, where)
@@ -121,9 +139,15 @@ def _number(text: str, name: str, where: str) -> float:
 def _record(entry: Mapping[str, Any], where: str) -> VideoRecord:
     path = safe_relative_path(require(entry, "path", str, where), where)
     duration = entry.get("duration")
+    label = _label(entry, where)
     forgeries = entry.get("forgeries")
     if forgeries is not None and not isinstance(forgeries, list):
         raise ValueError(f"{where}: 'forgeries' must be a list, got {forgeries!r:.80}")
+    if forgeries and label != "segments":
+        raise ValueError(
+            f"{where}: a video with label {label!r} has no segments; leave out start and end, or the label"
+        )
+    modality = _clip_modality(entry, label, where)
     return VideoRecord(
         video_id=optional_text(entry, "id", where) or path.as_posix(),
         path=path,
@@ -133,7 +157,31 @@ def _record(entry: Mapping[str, Any], where: str) -> VideoRecord:
         identity=optional_text(entry, "identity", where),
         original=optional_text(entry, "original", where),
         generator=optional_text(entry, "generator", where),
+        label=label,
+        forged_streams=NO_STREAM if modality is None else CLIP_MODALITIES[modality],
+        streams_told_apart=modality != "either",
     )
+
+
+def _label(entry: Mapping[str, Any], where: str) -> Label:
+    word = optional_text(entry, "label", where) or "segments"
+    for label in LABELS:
+        if word == label:
+            return cast(Label, label)
+    raise ValueError(f"{where}: label must be one of {', '.join(LABELS)}, got {word!r}{suggestion(word, LABELS)}")
+
+
+def _clip_modality(entry: Mapping[str, Any], label: Label, where: str) -> str | None:
+    """The word for the streams of a clip that was forged as a whole; None for any other video."""
+    word = optional_text(entry, "modality", where)
+    if word is None:
+        return None
+    if label != "clip":
+        raise ValueError(f"{where} has a modality without start and end; for a whole clip, give it the label 'clip'")
+    if word not in CLIP_MODALITIES:
+        hint = suggestion(word, CLIP_MODALITIES)
+        raise ValueError(f"{where}: modality must be one of {', '.join(CLIP_MODALITIES)}, got {word!r}{hint}")
+    return word
 
 
 def _forgery(item: Any, where: str) -> Forgery:
