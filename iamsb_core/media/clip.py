@@ -65,6 +65,11 @@ class MediaProbe:
     sample_rate_hz: int
     num_channels: int
     audio_start_seconds: float
+    video_bits_per_second: float | None = None
+    """as the container states it; None where it does not"""
+    audio_bits_per_second: float | None = None
+    written_by: str = ""
+    """what the container says of the programs and cameras that wrote it, one after another; anyone can write there"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ from iamsb_core.media.packets import StreamTimes, packet_times
 
 _CUT_SHORT_SECONDS = 0.25
 _NOTICED_OFFSET_SECONDS = 0.1
+_LONGEST_TAG = 80
+_WRITERS = frozenset(
+    ["encoder", "encoding_tool", "software", "writing_application", "handler_name", "make", "model", "comment"]
+    + [f"com.apple.quicktime.{name}" for name in ("make", "model", "software")]
+    + ["com.android.version", "com.android.manufacturer", "com.android.model"]
+)
+"""tags in which programs and cameras leave their names"""
+_SAYS_NOTHING = frozenset(["VideoHandler", "SoundHandler", "VideoHandle", "SoundHandle", "DataHandler"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +150,28 @@ def _facts(container: InputContainer, video: VideoStream | None, audio: AudioStr
         "audio_codec": sound.codec.canonical_name if sound is not None else None,
         "sample_rate_hz": sound.sample_rate if sound is not None else 0,
         "num_channels": sound.channels if sound is not None else 0,
+        "video_bits_per_second": _stated_rate(container, video),
+        "audio_bits_per_second": _stated_rate(container, audio),
+        "written_by": _written_by(container, [stream for stream in (video, audio) if stream is not None]),
     }
+
+
+def _stated_rate(container: InputContainer, stream: VideoStream | AudioStream | None) -> float | None:
+    """None too where the header states more than the file holds, as MPEG-1 does for a rate that varies."""
+    rate = getattr(stream, "bit_rate", None)  # absent where the coding is not known
+    seconds = (container.duration or 0) / av.time_base
+    return float(rate) if rate and rate * seconds <= 2.0 * 8 * container.size else None
+
+
+def _written_by(container: InputContainer, streams: Sequence[VideoStream | AudioStream]) -> str:
+    """Each thing that the tags of the container and of its streams say once, in their order, cut to 80 characters."""
+    found = [
+        str(value).strip()[:_LONGEST_TAG]
+        for tags in (container.metadata, *(stream.metadata for stream in streams))
+        for name, value in tags.items()
+        if name.lower() in _WRITERS
+    ]
+    return "; ".join(dict.fromkeys(text for text in found if text and text not in _SAYS_NOTHING))
 
 
 def _promised_seconds(container: InputContainer) -> float:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.manifest import STREAMS, stream_name
+from iamsb_core.manifest import Modality
 from iamsb_core.media.clip import DecodedClip
+from iamsb_core.metrics.calibration import Calibration
+from iamsb_core.report.cells import cell_curves
 from iamsb_core.report.evidence import (
-    Decision,
+    LANES,
     EncoderFacts,
     Lane,
     LaneName,
@@ -26,11 +28,10 @@ from iamsb_core.report.evidence import (
     Report,
     SoundFacts,
     Thresholds,
-    Verdict,
 )
-from iamsb_core.report.headline import summary
-from iamsb_core.report.media_warnings import media_warnings, sentence
+from iamsb_core.report.media_warnings import media_warnings, sentence, unfit_streams
 from iamsb_core.report.proposals import fused_lane, stream_lane
+from iamsb_core.report.verdict import FALSE_ALARMS_PER_HOUR, verdict
 
 REPORTED_PACKAGES = (
     "iamsb", "torch", "torchaudio", "transformers", "prefect", "mlflow", "zarr", "numpy", "av", "decord",
@@ -46,15 +47,19 @@ def build_report(
     encoders: EncoderFacts,
     command: Sequence[str],
     thresholds: Thresholds | None = None,
+    calibration: Calibration | None = None,
+    false_alarms_per_hour: float | None = FALSE_ALARMS_PER_HOUR,
     created: datetime | None = None,
     warnings: Sequence[str] = (),
 ) -> Report:
     """The report on one clip.
 
     A stream that `clip` does not carry (no waveform, no frames) is reported as not examined, whatever proposals
-    it has. `created` defaults to now, in the machine's time zone; `warnings` go before those about the media.
-    Raises ValueError for a time without zone, a clip without length, a score outside [0, 1], and proposals that
-    cannot be reported.
+    it has. `calibration` is the model's own; with it, and unless the target is None, the clip is called forged only
+    from a score that genuine video reaches at most `false_alarms_per_hour` times an hour. `created` defaults to now,
+    in the machine's time zone; `warnings` go before those about the media. Raises ValueError for a time without zone,
+    a clip without length, a score outside [0, 1], a target that is not positive, and proposals that cannot be
+    reported.
     """
     thresholds = Thresholds() if thresholds is None else thresholds
     created = datetime.now().astimezone() if created is None else created
@@ -62,7 +67,8 @@ def build_report(
         raise ValueError(f"the report's time {created} has no time zone; pass datetime.now().astimezone()")
     if not clip.duration_seconds > 0.0:
         raise ValueError(f"{PurePath(media).name} lasts {clip.duration_seconds} s; there is nothing to report on")
-    lanes = _lanes(clip, proposals, thresholds)
+    lanes = _lanes(clip, proposals, thresholds, calibration)
+    cells, evidence = cell_curves(json_data(proposals.evidence), clip.duration_seconds)
     return Report(
         created=created,
         command=tuple(map(_readable, command)),
@@ -71,43 +77,38 @@ def build_report(
         encoders=encoders,
         versions=software_versions(),
         thresholds=thresholds,
-        verdict=_verdict(proposals.clip_score, thresholds, lanes),
+        verdict=verdict(
+            proposals.clip_score,
+            thresholds,
+            lanes,
+            duration_seconds=clip.duration_seconds,
+            calibration=calibration,
+            target_per_hour=false_alarms_per_hour,
+            unfit=unfit_streams(clip),
+        ),
         lanes=lanes,
-        evidence=json_data(proposals.evidence),
+        cells={name: cells.get(name) if lanes[name] is not None else None for name in LANES},
+        calibration=calibration,
+        evidence=evidence,
         warnings=tuple(dict.fromkeys([*map(sentence, warnings), *media_warnings(clip)])),
     )
 
 
-def _lanes(clip: DecodedClip, proposals: ClipProposals, thresholds: Thresholds) -> dict[LaneName, Lane | None]:
+def _lanes(
+    clip: DecodedClip, proposals: ClipProposals, thresholds: Thresholds, calibration: Calibration | None
+) -> dict[LaneName, Lane | None]:
     examined = {"audio": clip.waveform is not None, "visual": clip.frames is not None}
+    of = {name: None if calibration is None else calibration.lane(name) for name in LANES}
     streams = {
-        stream_name(stream): stream_lane(proposals.of(stream), clip.duration_seconds, thresholds, stream_name(stream))
-        for stream in STREAMS
-        if examined[stream_name(stream)]
+        name: stream_lane(proposals.of(stream), clip.duration_seconds, thresholds, name, of[name])
+        for stream, name in ((Modality.AUDIO, LANES[0]), (Modality.VISUAL, LANES[1]))
+        if examined[name]
     }
-    fused = fused_lane(proposals.fused, clip.duration_seconds, thresholds, streams) if streams else None
+    fused = None
+    if streams:
+        found = {str(name): lane for name, lane in streams.items()}
+        fused = fused_lane(proposals.fused, clip.duration_seconds, thresholds, found, of["fused"])
     return {"audio": streams.get("audio"), "visual": streams.get("visual"), "fused": fused}
-
-
-def _verdict(clip_score: float, thresholds: Thresholds, lanes: Mapping[LaneName, Lane | None]) -> Verdict:
-    score = round(float(clip_score), 6)
-    if not 0.0 <= score <= 1.0:
-        raise ValueError(f"the clip's score must lie in [0, 1], got {clip_score}")
-    decision: Decision = "forged" if lanes["fused"] is not None and score >= thresholds.decision else "no evidence"
-    return Verdict(
-        clip_score=score,
-        threshold=thresholds.decision,
-        decision=decision,
-        summary=summary(decision, score, thresholds.decision, lanes),
-        audio_score=_best_score(lanes["audio"]),
-        visual_score=_best_score(lanes["visual"]),
-    )
-
-
-def _best_score(lane: Lane | None) -> float | None:
-    if lane is None:
-        return None
-    return lane.proposals[0][2] if lane.proposals else 0.0
 
 
 def media_facts(media: PurePath | str, clip: DecodedClip) -> MediaFacts:
@@ -122,6 +123,7 @@ def media_facts(media: PurePath | str, clip: DecodedClip) -> MediaFacts:
         variable_frame_rate=probe.variable_frame_rate,
         num_frames=probe.num_video_frames,
         start_seconds=round(probe.video_start_seconds, 6),
+        bits_per_second=probe.video_bits_per_second,
         reader=clip.reader,
     )
     audio = SoundFacts(
@@ -129,6 +131,7 @@ def media_facts(media: PurePath | str, clip: DecodedClip) -> MediaFacts:
         sample_rate_hz=probe.sample_rate_hz,
         num_channels=probe.num_channels,
         start_seconds=round(probe.audio_start_seconds, 6),
+        bits_per_second=probe.audio_bits_per_second,
     )
     return MediaFacts(
         name=_readable(PurePath(media).name),
@@ -136,6 +139,7 @@ def media_facts(media: PurePath | str, clip: DecodedClip) -> MediaFacts:
         size_bytes=probe.size_bytes,
         duration_seconds=clip.duration_seconds,
         container=probe.container,
+        written_by=_readable(probe.written_by),
         num_video_streams=probe.num_video_streams,
         num_audio_streams=probe.num_audio_streams,
         video=video if probe.num_video_streams else None,

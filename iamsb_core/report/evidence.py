@@ -15,16 +15,17 @@ from typing import Any, Literal
 
 from iamsb_core.digest import plain
 from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.metrics.calibration import Calibration, ScoreMap
 
 FORMAT = "iamsb-report"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 LaneName = Literal["audio", "visual", "fused"]
 LANES: tuple[LaneName, ...] = ("audio", "visual", "fused")
 NOUNS: Mapping[str, str] = {"audio": "sound", "visual": "picture"}
 """What a reader calls a stream."""
 
-Decision = Literal["forged", "no evidence"]
+Decision = Literal["forged", "not enough evidence", "no evidence of forgery"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class PictureFacts:
     num_frames: int
     start_seconds: float
     """on the container's clock"""
+    bits_per_second: float | None
+    """as the container states it"""
     reader: str
     """which reader decoded it"""
 
@@ -53,6 +56,7 @@ class SoundFacts:
     num_channels: int
     start_seconds: float
     """on the container's clock"""
+    bits_per_second: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class MediaFacts:
     size_bytes: int
     duration_seconds: float
     container: str
+    written_by: str
+    """what the file says of the programs that wrote it; anyone can write anything there"""
     num_video_streams: int
     num_audio_streams: int
     video: PictureFacts | None
@@ -98,7 +104,7 @@ class Thresholds:
     """From which scores on the report speaks, and which proposals it shows. Raises ValueError outside [0, 1]."""
 
     decision: float = 0.5
-    """clip score from which the clip is called forged"""
+    """clip score from which the clip may be called forged; a target of false alarms can only raise it"""
     display: float = 0.5
     """proposals below this score are only in the complete lists"""
     max_overlap: float = 0.5
@@ -111,17 +117,59 @@ class Thresholds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FalseAlarmFacts:
+    """How often genuine video would be called forged, from the genuine clips of the model's dev split."""
+
+    target_per_hour: float
+    supported: bool
+    """whether the split has enough hours for the target"""
+    limit_per_hour: float
+    """upper limit of the rate"""
+    lowest_per_hour: float
+    """the lowest target that the split could support"""
+    confidence: float
+    """with which the limit holds"""
+    num_genuine_clips: int
+    genuine_hours: float
+    num_false_alarms: int
+    """genuine dev clips that may reach the threshold"""
+    this_file: float
+    """upper limit of the probability that a genuine file as long as this one would be called forged"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissFacts:
+    """How often a forged clip of the dev split scores so low that nothing would be said of it."""
+
+    num_forged_clips: int
+    num_missed: int
+    limit_share: float
+    """upper limit of the share that is missed"""
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What is said of the whole clip."""
 
     clip_score: float
-    threshold: float
+    calibrated_score: float | None
+    """probability that the clip is forged, where as many are as on the dev split; None where not calibrated"""
+    forged_from: float
+    """clip score from which the clip is called forged"""
+    doubt_from: float
+    """clip score from which it is not called free of evidence either"""
     decision: Decision
     summary: str
     """the verdict in words"""
+    reasons: tuple[str, ...]
+    """what the verdict rests on, in sentences"""
     audio_score: float | None
     """the best proposal's score; None where the stream was not examined"""
     visual_score: float | None
+    false_alarms: FalseAlarmFacts | None
+    """None where the model's card does not tell"""
+    misses: MissFacts | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +179,12 @@ class ReportedSegment:
     start_seconds: float
     end_seconds: float
     score: float
+    """as the system gave it"""
+    calibrated_score: float | None = None
+    """probability that it meets a forged stretch at a tiou of 0.5; None where not calibrated"""
+    start_interval_seconds: tuple[float, float] | None = None
+    """where the start lies, with the coverage that the report's calibration states; None where that is not known"""
+    end_interval_seconds: tuple[float, float] | None = None
     streams: tuple[str, ...]
     """which streams speak for it: `audio`, `visual` or both"""
 
@@ -169,6 +223,10 @@ class Report:
     verdict: Verdict
     lanes: Mapping[LaneName, Lane | None]
     """None for a stream that was not examined"""
+    cells: Mapping[LaneName, ScoreCurve | None]
+    """what each cell of a stream says of itself, where the system tells: its share in the scores above it"""
+    calibration: Calibration | None
+    """None for a model that was trained without a dev split, or before calibration was kept"""
     evidence: Mapping[str, Any]
     """JSON data from the system: why"""
     warnings: tuple[str, ...]
@@ -176,7 +234,7 @@ class Report:
 
 def document(report: Report) -> dict[str, Any]:
     """The report as JSON data that validates against `report.schema.json`."""
-    lanes, verdict = report.lanes, report.verdict
+    lanes = report.lanes
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -191,21 +249,40 @@ def document(report: Report) -> dict[str, Any]:
             "device": report.encoders.device,
         },
         "versions": dict(report.versions),
-        "verdict": {
-            "clip_score": verdict.clip_score,
-            "threshold": verdict.threshold,
-            "decision": verdict.decision,
-            "summary": verdict.summary,
-            "stream_scores": {"audio": verdict.audio_score, "visual": verdict.visual_score},
-        },
+        "verdict": _verdict(report.verdict),
         "display": {"threshold": report.thresholds.display, "max_overlap": report.thresholds.max_overlap},
         "segments": {name: plain(lane.segments) if lane else [] for name, lane in lanes.items()},
         "num_proposals": {name: len(lane.proposals) if lane else 0 for name, lane in lanes.items()},
         "proposals": {name: plain(lane.proposals) if lane else [] for name, lane in lanes.items()},
         "curves": {name: plain(lane.curve) if lane else None for name, lane in lanes.items()},
+        "cells": {name: plain(curve) if curve else None for name, curve in report.cells.items()},
+        "calibration": None if report.calibration is None else calibration_document(report.calibration),
         "evidence": dict(report.evidence),
         "warnings": list(report.warnings),
     }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """The stream scores side by side, the rest as it is."""
+    rest = {name: value for name, value in plain(verdict).items() if name not in ("audio_score", "visual_score")}
+    return rest | {"stream_scores": {"audio": verdict.audio_score, "visual": verdict.visual_score}}
+
+
+def calibration_document(calibration: Calibration) -> dict[str, Any]:
+    """What the calibrated numbers rest on; the maps themselves stay in the model's card."""
+    lanes = {name: calibration.lane(name) for name in LANES}
+    return {
+        "clip": _map_facts(calibration.clip),
+        "segments": {name: _map_facts(lane.score_map) for name, lane in lanes.items()},
+        "boundaries": {name: plain(lane.boundaries) for name, lane in lanes.items()},
+    }
+
+
+def _map_facts(score_map: ScoreMap | None) -> dict[str, Any] | None:
+    if score_map is None:
+        return None
+    known = ("method", "num_cases", "num_true", "ece_before", "ece_after")
+    return {name: value for name, value in plain(score_map).items() if name in known}
 
 
 def _encoder(spec: EncoderSpec | None) -> dict[str, Any] | None:

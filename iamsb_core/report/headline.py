@@ -52,21 +52,27 @@ def joined(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def summary(decision: Decision, clip_score: float, threshold: float, lanes: Mapping[LaneName, Lane | None]) -> str:
+def summary(decision: Decision, clip_score: float, forged_from: float, lanes: Mapping[LaneName, Lane | None]) -> str:
     """The verdict in one sentence, without a full stop."""
     if all(lanes[name] is None for name in ("audio", "visual")):
         return "Nothing to examine: the file has neither sound nor picture that can be read"
     if decision == "forged":
         return _forged(clip_score, lanes)
-    streams = [NOUNS[name] for name in ("audio", "visual") if lanes[name] is not None]
-    said = [f"No evidence of forgery in the {' or the '.join(streams)}", *_missing(lanes)]
-    shown = max(len(lane.segments) for lane in lanes.values() if lane)
-    if shown:
-        said.append(
-            f"the clip's score, {clip_score:.2f}, stays below {threshold:.2f}, "
-            f"though {_plural(shown, 'stretch', 'stretches')} below would bear a look"
+    if decision == "not enough evidence":
+        return "; ".join(
+            ["Not enough evidence to call it forged or to clear it", *_doubts(clip_score, forged_from, lanes)]
         )
-    return "; ".join(said)
+    streams = [NOUNS[name] for name in ("audio", "visual") if lanes[name] is not None]
+    return "; ".join([f"No evidence of forgery in the {' or the '.join(streams)}", *_missing(lanes)])
+
+
+def _doubts(clip_score: float, forged_from: float, lanes: Mapping[LaneName, Lane | None]) -> list[str]:
+    """Why there is neither the one verdict nor the other."""
+    shown = max(len(lane.segments) for lane in lanes.values() if lane)
+    if clip_score >= forged_from:
+        return ["nothing in the file is fit to be examined", *_missing(lanes)]
+    look = f", though {_plural(shown, 'stretch', 'stretches')} below would bear a look" if shown else ""
+    return [f"the clip's score, {clip_score:.2f}, stays below {forged_from:.2f}{look}", *_missing(lanes)]
 
 
 def _forged(clip_score: float, lanes: Mapping[LaneName, Lane | None]) -> str:

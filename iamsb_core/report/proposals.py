@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.localization.proposals import sorted_proposals
+from iamsb_core.metrics.calibration import LaneCalibration, ScoreMap
 from iamsb_core.report.evidence import Lane, ReportedSegment, ScoreCurve, Thresholds
 from iamsb_core.timeline import Segment, TimeGrid
 
 MAX_CURVE_CELLS = 2000
-_FINEST_HOP_SECONDS = 0.02
+FINEST_HOP_SECONDS = 0.02
 _SCORE_SLACK = 1e-4
 _TIME_DECIMALS = 4
 _SCORE_DECIMALS = 6
@@ -61,7 +63,7 @@ def score_curve(proposals: NDArray[np.float64], duration_seconds: float) -> Scor
 
     A proposal that holds no cell's centre still marks the cell that its own centre lies in.
     """
-    hop_seconds = max(_FINEST_HOP_SECONDS, duration_seconds / MAX_CURVE_CELLS)
+    hop_seconds = max(FINEST_HOP_SECONDS, duration_seconds / MAX_CURVE_CELLS)
     grid = TimeGrid(hop_seconds, max(1, math.ceil(duration_seconds / hop_seconds - 1e-6)))
     scores = np.zeros(grid.num_cells)
     for start, end, score in proposals[proposals[:, 1] > proposals[:, 0]].tolist():
@@ -79,20 +81,31 @@ def _at_least_one_cell(segment: Segment, grid: TimeGrid) -> Segment:
     return Segment(first, first + grid.hop_seconds)
 
 
-def stream_lane(proposals: NDArray[np.floating], duration_seconds: float, thresholds: Thresholds, stream: str) -> Lane:
+def stream_lane(
+    proposals: NDArray[np.floating],
+    duration_seconds: float,
+    thresholds: Thresholds,
+    stream: str,
+    calibration: LaneCalibration | None = None,
+) -> Lane:
     """The lane of one stream."""
     every = cleaned(proposals, duration_seconds)
     shown = thinned(every, thresholds)
-    return _lane(every, shown, [(stream,)] * len(shown), duration_seconds)
+    return _lane(every, shown, [(stream,)] * len(shown), duration_seconds, calibration)
 
 
 def fused_lane(
-    proposals: NDArray[np.floating], duration_seconds: float, thresholds: Thresholds, streams: dict[str, Lane]
+    proposals: NDArray[np.floating],
+    duration_seconds: float,
+    thresholds: Thresholds,
+    streams: dict[str, Lane],
+    calibration: LaneCalibration | None = None,
 ) -> Lane:
     """The fused lane; each segment names the streams that speak for it."""
     every = cleaned(proposals, duration_seconds)
     shown = thinned(every, thresholds)
-    return _lane(every, shown, [_speaking(row, thresholds, streams) for row in shown], duration_seconds)
+    speaking = [_speaking(row, thresholds, streams) for row in shown]
+    return _lane(every, shown, speaking, duration_seconds, calibration)
 
 
 def _speaking(row: NDArray[np.float64], thresholds: Thresholds, streams: dict[str, Lane]) -> tuple[str, ...]:
@@ -111,11 +124,43 @@ def _best_score(row: NDArray[np.float64], lane: Lane, thresholds: Thresholds) ->
 
 
 def _lane(
-    every: NDArray[np.float64], shown: NDArray[np.float64], streams: list[tuple[str, ...]], duration_seconds: float
+    every: NDArray[np.float64],
+    shown: NDArray[np.float64],
+    streams: list[tuple[str, ...]],
+    duration_seconds: float,
+    calibration: LaneCalibration | None,
 ) -> Lane:
     segments = tuple(
-        ReportedSegment(start_seconds=start, end_seconds=end, score=score, streams=names)
-        for (start, end, score), names in zip(shown.tolist(), streams, strict=True)
+        _reported(row, names, duration_seconds, calibration) for row, names in zip(shown, streams, strict=True)
     )
     rows = tuple((start, end, score) for start, end, score in every.tolist())
     return Lane(segments=segments, proposals=rows, curve=score_curve(every, duration_seconds))
+
+
+def _reported(
+    row: NDArray[np.float64], streams: tuple[str, ...], duration_seconds: float, calibration: LaneCalibration | None
+) -> ReportedSegment:
+    start, end, score = row.tolist()
+    segment = ReportedSegment(start_seconds=start, end_seconds=end, score=score, streams=streams)
+    if calibration is None:
+        return segment
+    boundaries = calibration.boundaries
+    return replace(
+        segment,
+        calibrated_score=calibrated(calibration.score_map, score),
+        start_interval_seconds=_interval(start, boundaries.start_seconds, duration_seconds),
+        end_interval_seconds=_interval(end, boundaries.end_seconds, duration_seconds),
+    )
+
+
+def calibrated(score_map: ScoreMap | None, score: float) -> float | None:
+    """The score as a probability, rounded as scores are; None without a map."""
+    return None if score_map is None else round(float(score_map(np.array([score]))[0]), _SCORE_DECIMALS)
+
+
+def _interval(seconds: float, half_width: float | None, duration_seconds: float) -> tuple[float, float] | None:
+    """Around an end of a segment, cut to the clip, where every true end lies."""
+    if half_width is None:
+        return None
+    low, high = max(0.0, seconds - half_width), min(duration_seconds, seconds + half_width)
+    return round(low, _TIME_DECIMALS), round(high, _TIME_DECIMALS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,10 +48,15 @@ def localize_items(
     streams: Streams,
     window_seconds: float,
     device: torch.device | str = "cpu",
+    *,
+    explain: bool = False,
 ) -> Iterator[ClipProposals]:
-    """One result for each item, in order; items longer than the window are cut, localised and merged."""
+    """One result for each item, in order; items longer than the window are cut, localised and merged.
+
+    With `explain`, what the system explains beyond its evidence is added to that: it is too long for whole datasets.
+    """
     short = [item for item in items if item.duration_seconds <= window_seconds]
-    done = {result.video_id: result for result in _localize(system, short, streams, device)}
+    done = {result.video_id: result for result in _localize(system, short, streams, device, explain)}
     for item in items:
         if item.video_id in done:
             yield done[item.video_id]
@@ -63,15 +69,20 @@ def localize_items(
         )
         pieces: list[ClipProposals] = []
         for window in windows:
-            pieces += _localize(system, [window_of(item, window)], streams, device)
+            pieces += _localize(system, [window_of(item, window)], streams, device, explain)
         yield merge_windows(item.video_id, item.duration_seconds, windows, pieces)
 
 
 @torch.inference_mode()
 def _localize(
-    system: System[Any], items: Sequence[Item], streams: Streams, device: torch.device | str
+    system: System[Any], items: Sequence[Item], streams: Streams, device: torch.device | str, explain: bool
 ) -> list[ClipProposals]:
     if not items:
         return []
     batch = collate(items, streams).to(torch.device(device))
-    return system.propose(system(batch), batch)
+    outputs = system(batch)
+    found = system.propose(outputs, batch)
+    if not explain:
+        return found
+    told = system.explain(outputs, batch)
+    return [replace(clip, evidence={**clip.evidence, **more}) for clip, more in zip(found, told, strict=True)]

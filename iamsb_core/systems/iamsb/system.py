@@ -6,7 +6,7 @@ Shapes: B clips, N queries. Pairs are in the order of STREAMS: column 0 audio, c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.iamsb.budget import stream_budgets
 from iamsb_core.systems.iamsb.config import PRESETS, IamsbConfig
+from iamsb_core.systems.iamsb.explain import cell_scores, top_matches
 from iamsb_core.systems.iamsb.objective import total_loss
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs
 from iamsb_core.systems.iamsb.proposals import clip_proposals
@@ -83,6 +84,20 @@ class Iamsb(System[IamsbOutputs]):
     def propose(self, outputs: IamsbOutputs, batch: Batch) -> list[ClipProposals]:
         """Per-stream lists after soft-NMS, their fused union, and the evidence."""
         return clip_proposals(outputs, batch, self.config.output)
+
+    @torch.no_grad()
+    def explain(self, outputs: IamsbOutputs, batch: Batch) -> list[dict[str, Any]]:
+        """`cells` of each stream, and `matches` of the coupling where both streams are there."""
+        told = []
+        for row, seconds in enumerate(batch.duration_seconds.tolist()):
+            record: dict[str, Any] = {"cells": cell_scores(outputs, row, seconds)}
+            if self.witness is not None and bool(outputs.audio.present[row]) and bool(outputs.visual.present[row]):
+                sound, picture = outputs.audio.candidates, outputs.visual.candidates
+                coupling, cost, _ = self.witness.couple(sound, picture)
+                pair = sound.segments[row] * seconds, picture.segments[row] * seconds
+                record["matches"] = top_matches(coupling.plan[row], cost[row], *pair)
+            told.append(record)
+        return told
 
     def fit_normalisation(self, batches: Iterable[Batch]) -> None:
         """One pass over the batches sets every track's mean and deviation."""

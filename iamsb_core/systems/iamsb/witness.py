@@ -62,11 +62,8 @@ class WitnessBridge(nn.Module):
     def forward(self, audio: QueryState, visual: QueryState, energies: Tensor, present: Tensor) -> WitnessOutputs:
         """audio and visual with cut task outputs; energies and present (B, 2)."""
         with torch.autocast(audio.latents.device.type, enabled=False):
-            cost, overlap = self.cost(audio, visual)
+            coupling, cost, overlap = self.couple(audio, visual)
             marginals = [_marginal(state.logits) for state in (audio, visual)]
-            coupling = entropic_coupling(
-                cost, *marginals, epsilon=self.config.epsilon, num_iterations=self.config.num_iterations
-            )
             both = present.all(dim=1)
             statistics = coupling_statistics(coupling, cost, overlap) * both[:, None]
             scores = self.scorer(statistics, audio, visual, marginals) * both[:, None]
@@ -79,6 +76,18 @@ class WitnessBridge(nn.Module):
             _witnesses(log_plan, self.config.num_witnesses, present[:, 1]),
             _witnesses(log_plan.mT, self.config.num_witnesses, present[:, 0]),
         )
+
+    def couple(self, audio: QueryState, visual: QueryState) -> tuple[Coupling, Tensor, Tensor]:
+        """The coupling of both streams' queries, its cost and their tiou, (B, N, M) each."""
+        cost, overlap = self.cost(audio, visual)
+        coupling = entropic_coupling(
+            cost,
+            _marginal(audio.logits),
+            _marginal(visual.logits),
+            epsilon=self.config.epsilon,
+            num_iterations=self.config.num_iterations,
+        )
+        return coupling, cost, overlap
 
     def _weights(self, scores: Tensor, energies: Tensor, present: Tensor) -> Tensor:
         """Softmax of the scores and the control-energy difference, over the streams that are there."""
