@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -37,11 +37,10 @@ class PyramidConfig(Protocol):
 
 @dataclass(frozen=True)
 class PyramidOutputs:
-    """Both streams' answers, and a system's own loss terms, weighted."""
+    """Both streams' answers."""
 
     audio: StreamAnswers
     visual: StreamAnswers
-    terms: Mapping[str, Tensor] = field(default_factory=dict)
 
     def stream(self, modality: Modality) -> StreamAnswers:
         return self.audio if modality is Modality.AUDIO else self.visual
@@ -55,6 +54,11 @@ class PyramidSystem(System[PyramidOutputs]):
     @abstractmethod
     def inputs(self) -> Iterator[tuple[Modality, StreamInput]]:
         """Where each stream's features enter."""
+
+    def own_terms(self, outputs: PyramidOutputs, batch: Batch) -> dict[str, Tensor]:
+        """Loss terms of the system's own, weighted."""
+        del outputs, batch
+        return {}
 
     def losses(self, outputs: PyramidOutputs, batch: Batch) -> dict[str, Tensor]:
         """Every term by name, unweighted but for a system's own; `total` is the weighted sum. In float32."""
@@ -73,8 +77,9 @@ class PyramidSystem(System[PyramidOutputs]):
                 "calibration": config.calibration_weight,
             }
             weighted = [weights[name.split("_")[0]] * term for name, term in terms.items()]
-            total = torch.stack([*weighted, *outputs.terms.values()]).sum()
-        return {"total": total, **terms, **outputs.terms}
+            own = self.own_terms(outputs, batch)
+            total = torch.stack([*weighted, *own.values()]).sum()
+        return {"total": total, **terms, **own}
 
     @torch.no_grad()
     def propose(self, outputs: PyramidOutputs, batch: Batch) -> list[ClipProposals]:

@@ -48,17 +48,18 @@ class Trunk(nn.Module):
         num_levels: int,
         expansion: int,
         drop_share: float,
+        global_last: bool = False,
         top_down: bool = False,
     ) -> None:
+        """With global_last the coarsest level sees the whole clip."""
         super().__init__()
 
-        def block(stride: int) -> TransformerBlock:
-            return TransformerBlock(
-                dim, num_heads, window_cells, expansion=expansion, stride=stride, drop_share=drop_share
-            )
+        def block(stride: int, window: int | None) -> TransformerBlock:
+            return TransformerBlock(dim, num_heads, window, expansion=expansion, stride=stride, drop_share=drop_share)
 
-        self.stem = nn.ModuleList(block(1) for _ in range(num_stem_blocks))
-        self.branch = nn.ModuleList(block(2) for _ in range(num_levels - 1))
+        windows = [window_cells] * (num_levels - 2) + [None if global_last else window_cells]
+        self.stem = nn.ModuleList(block(1, window_cells) for _ in range(num_stem_blocks))
+        self.branch = nn.ModuleList(block(2, window) for window in windows[: num_levels - 1])
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_levels))
         self.top_down = TopDown(dim, num_levels) if top_down else None
 

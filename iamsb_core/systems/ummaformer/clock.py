@@ -1,0 +1,45 @@
+"""Both streams' features on one clock, side by side.
+
+Shapes: B clips, L cells of the common clock, D_a and D_v features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from iamsb_core.systems.pyramid.inputs import resampled
+
+
+@dataclass(frozen=True)
+class JointCells:
+    """The common clock's cells."""
+
+    values: Tensor
+    """(B, L, D_a + D_v): audio, then visual; zero where a stream has nothing"""
+    valid: Tensor
+    """(B, L): the clip's own cells"""
+    known: Tensor
+    """(B, L, 2): where there is audio, where there is video"""
+    hop_seconds: float
+
+
+def on_one_clock(
+    audio: tuple[Tensor, Tensor, float], visual: tuple[Tensor, Tensor, float], duration_seconds: Tensor
+) -> JointCells:
+    """Each stream as features (B, L_m, D_m), valid (B, L_m), hop seconds; the finer hop is the common one."""
+    hop_seconds = min(audio[2], visual[2])
+    num_own = torch.floor(duration_seconds.double() / hop_seconds + 0.5 + 1e-4).clamp_min(1).long()
+    cells = torch.arange(int(num_own.max()), device=duration_seconds.device)
+    valid = cells < num_own[:, None]
+    values, known = [], []
+    for features, own_valid, own_hop in (audio, visual):
+        ends = (own_valid.sum(dim=1, keepdim=True) + 1) * own_hop
+        there = ((cells + 0.5) * hop_seconds < ends) & valid & own_valid.any(dim=1, keepdim=True)
+        read = resampled(features, own_valid, own_hop, len(cells), hop_seconds)
+        values.append(read * there[..., None])
+        known.append(there)
+    seen = torch.stack(known, dim=-1)
+    return JointCells(torch.cat(values, dim=-1), valid & seen.any(dim=-1), seen, hop_seconds)
