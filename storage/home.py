@@ -40,6 +40,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def reports(self) -> Path:
+        """Pages and their JSON: of videos, of datasets."""
+        return self.root / "reports"
+
+    @property
     def work(self) -> Path:
         """Scratch that may be deleted when nothing runs."""
         return self.root / "work"

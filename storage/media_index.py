@@ -1,27 +1,39 @@
-"""Digests of media files, remembered by path, size and modification time, so that a rerun need not read them again."""
+"""Digests and probes of media files, remembered by path, size and modification time, so that no rerun reads them again.
+
+A probe brings its file's digest, so what `iamsb dataset check --probe` has read, an extraction need not hash.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from iamsb_core.digest import file_sha256
 from iamsb_core.manifest import VideoRecord
+from iamsb_core.media.clip import DecodeError, MediaProbe
 
 _BUSY_SECONDS = 60.0
 _HASHED_PER_WRITE = 256
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS media (
     path BLOB PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS probes (
+    path BLOB PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, document TEXT NOT NULL
+) WITHOUT ROWID;
 """
+_IN_THE_FILE = frozenset(
+    ["not-media", "empty", "pointer-file", "truncated", "damaged", "no-streams", "unsupported-codec"]
+)
+"""kinds of failure that the bytes of the file decide; any other may be gone the next time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +47,11 @@ class Fingerprints:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class MediaFile:
+    """A file as it was when it was looked at."""
+
     path: Path
+    """absolute"""
     size_bytes: int
     mtime_ns: int
 
@@ -61,19 +76,31 @@ class MediaIndex:
                     unreadable[video.video_id] = f"cannot read {root / video.path}: {digest.strerror or digest}"
         return Fingerprints(tuple(found), unreadable)
 
+    def known_probes(self, files: Sequence[MediaFile]) -> dict[MediaFile, MediaProbe | DecodeError]:
+        """What was found before in those of the files that have not changed since."""
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        found = {file: _probe(text) for file, text in self._rows("document", "probes", files).items()}
+        return {file: probe for file, probe in found.items() if probe is not None}
+
+    def remember_probes(self, probes: Mapping[MediaFile, MediaProbe | DecodeError]) -> None:
+        """Keep what was found, and the digests with it. A failure that may pass (a timeout, a crash) is not kept."""
+        kept = {file: probe for file, probe in probes.items() if _lasts(probe)}
+        self._write("probes", {file: _document(probe) for file, probe in kept.items()})
+        self._write("media", {file: probe.sha256 for file, probe in kept.items() if isinstance(probe, MediaProbe)})
+
     def _digests(self, paths: Sequence[Path], num_threads: int) -> list[str | OSError]:
-        files = [_stat(path) for path in paths]
-        present = [file for file in files if isinstance(file, _File)]
-        known = self._known(present)
+        files = [look_at(path) for path in paths]
+        present = [file for file in files if isinstance(file, MediaFile)]
+        known = self._rows("sha256", "media", present)
         unknown = [file for file in present if file not in known]
         with ThreadPoolExecutor(max_workers=num_threads) as pool:  # hashing lets go of the interpreter's lock
             hashed = dict(zip(unknown, pool.map(_hash, unknown), strict=True))
-        self._remember({file: digest for file, digest in hashed.items() if isinstance(digest, str)})
+        self._write("media", {file: digest for file, digest in hashed.items() if isinstance(digest, str)})
         digests = {**known, **hashed}
         return [file if isinstance(file, OSError) else digests[file] for file in files]
 
-    def _known(self, files: Sequence[_File]) -> dict[_File, str]:
-        query = "SELECT sha256 FROM media WHERE path = ? AND size_bytes = ? AND mtime_ns = ?"
+    def _rows(self, column: str, table: str, files: Sequence[MediaFile]) -> dict[MediaFile, str]:
+        query = f"SELECT {column} FROM {table} WHERE path = ? AND size_bytes = ? AND mtime_ns = ?"  # noqa: S608 - our names
         known = {}
         with self._connected() as connection:
             for file in files:
@@ -82,12 +109,12 @@ class MediaIndex:
                     known[file] = str(row[0])
         return known
 
-    def _remember(self, digests: dict[_File, str]) -> None:
-        if not digests:
+    def _write(self, table: str, texts: Mapping[MediaFile, str]) -> None:
+        if not texts:
             return
-        rows = [(os.fsencode(file.path), file.size_bytes, file.mtime_ns, digest) for file, digest in digests.items()]
+        rows = [(os.fsencode(file.path), file.size_bytes, file.mtime_ns, text) for file, text in texts.items()]
         with self._connected() as connection:
-            connection.executemany("INSERT OR REPLACE INTO media VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", rows)  # noqa: S608 - our names
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -96,14 +123,15 @@ class MediaIndex:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute(_SCHEMA)
+            connection.executescript(_SCHEMA)
             with connection:
                 yield connection
         finally:
             connection.close()
 
 
-def _stat(path: Path) -> _File | OSError:
+def look_at(path: Path) -> MediaFile | OSError:
+    """The file as it is now, or why it cannot be looked at."""
     try:
         status = path.stat()
     except OSError as error:
@@ -112,11 +140,29 @@ def _stat(path: Path) -> _File | OSError:
         return OSError(errno.EINVAL, str(error))
     if not stat.S_ISREG(status.st_mode):
         return OSError(errno.EINVAL, "not a regular file")
-    return _File(path.absolute(), status.st_size, status.st_mtime_ns)
+    return MediaFile(path.absolute(), status.st_size, status.st_mtime_ns)
 
 
-def _hash(file: _File) -> str | OSError:
+def _hash(file: MediaFile) -> str | OSError:
     try:
         return file_sha256(file.path)
     except OSError as error:
         return error
+
+
+def _lasts(probe: MediaProbe | DecodeError) -> bool:
+    return isinstance(probe, MediaProbe) or probe.kind in _IN_THE_FILE
+
+
+def _document(probe: MediaProbe | DecodeError) -> str:
+    if isinstance(probe, DecodeError):
+        return json.dumps({"kind": probe.kind, "message": str(probe)})
+    return json.dumps(asdict(probe))
+
+
+def _probe(document: str) -> MediaProbe | DecodeError | None:
+    """None for what another version wrote, with fewer or more fields than a probe has now."""
+    found = json.loads(document)
+    if found.keys() == {"kind", "message"}:
+        return DecodeError(found["message"], kind=found["kind"])
+    return MediaProbe(**found) if found.keys() == {field.name for field in fields(MediaProbe)} else None

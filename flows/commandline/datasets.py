@@ -37,6 +37,25 @@ def forge(
 
 
 @dataset_app.command("check")
-def dataset_check(name: Name, root: Root, as_json: Json = False, debug: Debug = False) -> None:
-    """Say what is wrong with a dataset before hours are spent on it; exit code 1 where something is."""
-    carry_out("datasets.check", as_json, debug, name=name, root=root)
+def dataset_check(
+    name: Name,
+    root: Root,
+    probe: Annotated[bool, typer.Option("--probe", help="Read every media file too; what was read is kept.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report [default: in IAMSB_HOME/reports].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Files at a time [default: every core].")] = None,
+    dask_address: Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads files.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is wrong with a dataset, as JSON and as a page; exit code 1 where something makes numbers wrong."""
+    carry_out(
+        "dataset_check.check",
+        as_json,
+        debug,
+        name=name,
+        root=root,
+        probe=probe,
+        out=out,
+        workers=workers,
+        dask_address=dask_address,
+    )

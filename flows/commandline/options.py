@@ -23,7 +23,13 @@ app.add_typer(features_app, name="features")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, logs on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of a failure.")]
-Name = Annotated[str, typer.Argument(help="Layout: lavdf, demo or generic.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="Layout: lavdf, tvil, av-deepfake1m, av-deepfake1m-plusplus, ddl-av, fakeavceleb, dfdc, dfdc-preview, demo, "
+        "or generic (a manifest of your own, or a folder of videos)."
+    ),
+]
 Root = Annotated[Path, typer.Argument(help="The dataset's folder, or a generic manifest file.")]
 Encoders = Annotated[
     str,
@@ -42,7 +48,7 @@ Model = Annotated[str, typer.Option(help="URI that `train` printed, a model fold
 
 CHAMPION = "models:/iamsb@champion"
 WITHOUT_FLOWS = frozenset(
-    {"datasets.check", "features.export", "features.verify", "features.repair", "models.score"}
+    {"dataset_check.check", "features.export", "features.verify", "features.repair", "scoring.score"}
     | {"machine.down", "machine.doctor"}
 )
 """These read and report; nothing of theirs is recorded, so they start no server."""

@@ -91,7 +91,7 @@ def validate(
     read = {name: probe for name, probe in probes.items() if isinstance(probe, MediaProbe)}
     findings = [
         *check_repairs(manifest.repairs),
-        *check_segments(table, best),
+        *check_segments(table, best, probed=bool(probes)),
         *check_durations(table, _nearest(table, decoded, read)),
         *check_identities(table, published),
         *check_duplicates(table, {name: probe.sha256 for name, probe in read.items()}),

@@ -16,6 +16,8 @@ MAX_FUNCTION_LINES = 60
 HOMES = {
     "prefect": ("flows", "tasks"),
     "prefect_dask": ("tasks",),
+    "dask": ("tasks",),
+    "distributed": ("tasks",),
     "zarr": ("storage",),
     "mlflow": ("storage",),
     "decord": ("iamsb_core/media/video.py",),

@@ -19,11 +19,13 @@ from tasks import progress
 COMMANDS = {
     "demo": {"--media", "--quick", "--seed"},
     "forge": {"--quick", "--seed"},
-    "dataset check": set(),
+    "dataset check": {"--probe", "--out", "--workers", "--dask-address"},
     "extract": {"--encoders", "--device", "--shard-size", "--workers", "--dask-address", "--max-bad-share"},
     "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config"},
     "evaluate": {"--model", "--split", "--protocol", "--device"},
-    "score": {"--protocol", "--split"},
+    "score": {"--protocol", "--split", "--clip-scores", "--against", "--bootstrap", "--seed", "--slices", "--slice-by"}
+    | {"--cells", "--threshold", "--threshold-from", "--also-labels", "--also-predictions"}
+    | {"--missing", "--unsorted", "--not-finite", "--inverted"},
     "localize": {"--model", "--out", "--device"},
     "features export": {"--encoders"},
     "features verify": set(),

@@ -105,20 +105,14 @@ def test_leaks_between_splits_are_errors(tmp_path: Path) -> None:
     assert kinds(manifest(tmp_path, *made)) == [("error", "original_in_another_split")]
 
 
-def test_empty_splits_are_told_and_repairs_of_one_kind_are_one_finding(tmp_path: Path) -> None:
+def test_empty_splits_are_told_and_a_repair_has_the_count_of_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
-    repairs = tuple(
-        f"metadata.json[{i}] (train/{i}.mp4): dropped {i + 1} forged periods of no length" for i in range(7)
+    repairs = ("6,160 entries carry a copy; cleared (such as b.mp4)", "1 entry lists no file", "joined two lists")
+    report = validate(Manifest("test", tmp_path, (video("a.mp4"),), repairs))
+    assert [finding.kind for finding in report.findings] == ["repaired"] * 3 + ["empty_split"] * 2
+    assert [(finding.message, finding.count) for finding in report.of("warning")] == list(
+        zip(repairs, (6160, 1, 1), strict=True)
     )
-    report = validate(Manifest("test", tmp_path, (video("a.mp4"),), (*repairs, "joined two lists")))
-    assert [finding.kind for finding in report.findings] == ["repaired", "repaired", "empty_split", "empty_split"]
-    many, one = report.of("warning")
-    assert (many.count, one.count) == (7, 1)
-    assert "dropped 1 periods of no length (and 6 more of this kind)" in many.message
-    assert [each.where for each in many.instances][:2] == [
-        "metadata.json[0] (train/0.mp4)",
-        "metadata.json[1] (train/1.mp4)",
-    ]
 
 
 def test_a_million_faults_are_one_finding_with_a_count_and_the_first_places(

@@ -36,6 +36,8 @@ Kind = Literal[
     "varying_frame_rate",
     "stream_cut_short",
     "stream_absent",
+    "no_sound",
+    "no_picture",
 ]
 MAX_INSTANCES = 10_000
 """places that a finding lists at most; `count` is always exact"""

@@ -22,7 +22,6 @@ CUT_SHORT_SECONDS = 0.25
 """how much earlier than the clip its picture may end"""
 _FRAME_RATE_TOLERANCE = 0.005
 """relative: 24.97 passes for 25, 24 does not"""
-_AUDIO, _VISUAL = Modality.AUDIO, Modality.VISUAL
 
 _ADVICE: dict[Kind, tuple[Severity, str, str]] = {
     "frames_disagree": (
@@ -50,6 +49,8 @@ _ADVICE: dict[Kind, tuple[Severity, str, str]] = {
         "{} no stream of a kind that the truth says was forged",
         "that truth cannot be learned or found: fetch the files again, or correct the truth",
     ),
+    "no_sound": ("note", "{} no sound", "nothing need be done: their picture is used alone"),
+    "no_picture": ("note", "{} no picture", "nothing need be done: their sound is used alone"),
 }
 
 
@@ -60,7 +61,7 @@ def check_media(columns: Columns, probes: Probes, published: Published | None) -
     for video in columns.videos:
         probe = probes.get(video.video_id)
         if isinstance(probe, DecodeError):
-            bad[probe.kind].append((video.video_id, f"{video.video_id}: {probe}"))
+            bad[probe.kind].append((video.video_id, str(probe)))
         elif probe is not None:
             for kind, text in _oddities(video, probe, published):
                 odd[kind].append((video.video_id, f"{video.video_id}: {text}"))
@@ -87,14 +88,19 @@ def _oddities(video: VideoRecord, probe: MediaProbe, published: Published | None
     forged = video.forged_streams
     for forgery in video.forgeries:
         forged |= forgery.modality
-    if not video.streams_told_apart:
-        return
-    for stream, number, word in (
-        (_AUDIO, probe.num_audio_streams, "sound"),
-        (_VISUAL, probe.num_video_streams, "picture"),
-    ):
-        if forged & stream and number == 0:
+    yield from _absent_streams(video, forged, probe)
+
+
+def _absent_streams(video: VideoRecord, forged: Modality, probe: MediaProbe) -> Iterator[tuple[Kind, str]]:
+    streams: tuple[tuple[Modality, int, str, Kind], ...] = (
+        (Modality.AUDIO, probe.num_audio_streams, "sound", "no_sound"),
+        (Modality.VISUAL, probe.num_video_streams, "picture", "no_picture"),
+    )
+    for stream, number, word, kind in streams:
+        if number == 0 and forged & stream and video.streams_told_apart:
             yield "stream_absent", f"the {word} is said to be forged, and the file has none"
+        elif number == 0:
+            yield kind, f"the file has no {word}"
 
 
 def _lengths(video: VideoRecord, probe: MediaProbe, rate_hz: float) -> Iterator[tuple[Kind, str]]:

@@ -15,12 +15,13 @@ TOLERANCE_SECONDS = 0.04
 """one video frame: how far a segment may stand over the clip's end, and stated and decoded durations may differ"""
 
 
-def check_segments(columns: Columns, durations_seconds: NDArray[np.float64]) -> Iterator[Finding]:
-    """durations_seconds: (N,) the best known, NaN where nothing is known."""
+def check_segments(columns: Columns, durations_seconds: NDArray[np.float64], *, probed: bool) -> Iterator[Finding]:
+    """durations_seconds: (N,) the best known, NaN where nothing is; probed: whether the files were asked."""
     yield from _outside(columns, durations_seconds)
     yield from _overlapping(columns)
     yield from _shorter_than_a_frame(columns)
-    yield from _unknown(columns, durations_seconds)
+    if not probed:  # otherwise what could not be read is told with its reason
+        yield from _unknown(columns, durations_seconds)
 
 
 def _outside(columns: Columns, durations_seconds: NDArray[np.float64]) -> Iterator[Finding]:
