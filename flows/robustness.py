@@ -13,6 +13,7 @@ from iamsb_core.media.perturbations.spec import KIND_NAMES, LEVELS, KindName, Le
 from iamsb_core.metrics.protocols import protocol as named_protocol
 from iamsb_core.report.robustness import RobustnessReport, rows
 from storage.home import Home
+from storage.refs import ModelRef
 from storage.tracking import start_run
 from tasks import progress
 from tasks.models import find_model
@@ -44,18 +45,19 @@ def robustness(
     ref, _ = find_model(home, model)
     progress.begin(STAGE, 1 + len(specs))
     with start_run(home, f"robustness-{dataset}-{split}", tags={"kind": "robustness"}) as run:
-        about = {"dataset": dataset, "model": ref.uri, "split": split, "protocol": rules, "device": device}
+        uri = _pinned(ref)
+        about = {"dataset": dataset, "model": uri, "split": split, "protocol": rules, "device": device}
         run.log_config({**about, "views": [spec.text for spec in specs]})
         views = []
         for spec in (None, *specs):
             perturb = () if spec is None else (spec.text,)
             same = {"split": split, "protocol": rules, "device": device, "parent_run_id": run.run_id}
-            views.append(measured(evaluate(root, dataset, ref.uri, baselines=False, perturb=perturb, **same), spec))
+            views.append(measured(evaluate(root, dataset, uri, baselines=False, perturb=perturb, **same), spec))
             progress.advance(STAGE, text="clean" if spec is None else spec.text)
         report = RobustnessReport(
             dataset=dataset,
             split=split,
-            model=ref.uri,
+            model=uri,
             protocol=rules,
             num_clips=views[0].report.counts.clips,
             clean=views[0],
@@ -64,6 +66,12 @@ def robustness(
         done = record(run, report, _folder(home, dataset, split, ref.sha256) if out is None else out)
     _show(report, done.html)
     return done
+
+
+def _pinned(ref: ModelRef) -> str:
+    """The URI of one version where the given one is an alias, which may move while the suite runs."""
+    name, at, _ = ref.uri.partition("@")
+    return f"{name}/{ref.version}" if at and ref.version else ref.uri
 
 
 def _folder(home: Home, dataset: str, split: str, model_sha256: str) -> Path:
