@@ -26,8 +26,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback o
 Name = Annotated[
     str,
     typer.Argument(
-        help="Layout: lavdf, tvil, av-deepfake1m, av-deepfake1m-plusplus, ddl-av, fakeavceleb, dfdc, dfdc-preview, demo, "
-        "or generic (a manifest of your own, or a folder of videos)."
+        help="Layout: lavdf, tvil, av-deepfake1m, av-deepfake1m-plusplus, ddl-av, fakeavceleb, dfdc, dfdc-preview, "
+        "demo, or generic (a manifest of your own, or a folder of videos)."
     ),
 ]
 Root = Annotated[Path, typer.Argument(help="The dataset's folder, or a generic manifest file.")]
