@@ -119,19 +119,6 @@ def robustness(
 
 
 @app.command()
-def score(
-    labels: Annotated[Path, typer.Argument(help="The benchmark's metadata file.")],
-    predictions: Annotated[Path, typer.Argument(help="Predictions of this or any other system.")],
-    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")],
-    split: Annotated[str | None, typer.Option(help="Only this split of the labels.")] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Score predictions, from this project or any other, against labels."""
-    carry_out("models.score", as_json, debug, labels=labels, predictions=predictions, protocol=protocol, split=split)
-
-
-@app.command()
 def localize(
     videos: Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...")],
     model: Model = CHAMPION,

@@ -1,4 +1,4 @@
-"""`iamsb train`, `evaluate`, `score` and `localize`."""
+"""`iamsb train`, `evaluate` and `localize`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
 from iamsb_core.manifest import SPLITS
 from iamsb_core.media.perturbations.spec import read_perturbations
-from iamsb_core.metrics.files import score as score_files
 from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
 from iamsb_core.metrics.protocols import protocol as named_protocol
 from storage.home import Home
@@ -134,22 +133,6 @@ def show_metrics(
 def _percentages(metrics: StreamMetrics) -> list[str]:
     values = [*metrics.ap.values(), *metrics.ar.values(), metrics.auc]
     return ["-" if value is None else f"{100 * value:.1f}" for value in values]
-
-
-def score(
-    terminal: Terminal,
-    *,
-    orchestrator: Orchestrator,
-    labels: Path,
-    predictions: Path,
-    protocol: str,
-    split: str | None,
-) -> dict[str, Any]:
-    """Score a file of predictions against labels."""
-    del orchestrator
-    report = score_files(labels, predictions, protocol, split=split)
-    show_metrics(terminal, f"{predictions.name} on {labels.name}", report)
-    return plain(report)
 
 
 def localize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from iamsb_core.metrics.matching import Candidates, true_positives
+from iamsb_core.metrics.matching import Candidates, matches_at
 from iamsb_core.metrics.packed import Packed
 from iamsb_core.metrics.protocols import Area, Protocol
 
@@ -23,7 +23,7 @@ def average_precision(
 
 def true_positive_ranks(packed: Packed, found: Candidates, protocol: Protocol) -> Ranks:
     """Where the true positives stand: all that AP depends on."""
-    matched = [true_positives(found, packed, protocol, threshold) for threshold in protocol.ap_tious]
+    matched = [matches_at(found, packed, protocol, threshold).proposal for threshold in protocol.ap_tious]
     ranks = global_ranks(ranking_scores(packed, protocol), matched)
     return {threshold_key(t): np.sort(rank) for t, rank in zip(protocol.ap_tious, ranks, strict=True)}
 

@@ -15,10 +15,20 @@ _LONGEST_LIST = 100
 
 def average_recall(packed: Packed, found: Candidates, protocol: Protocol) -> dict[str, float | None]:
     """AR by number of proposals (keys such as "100"), in [0, 1]; None where there is no truth to find."""
-    if packed.num_truths == 0:
+    every = np.ones(packed.num_truths, dtype=bool)
+    return recall_by_count(packed, hit_positions(packed, found, protocol), protocol, every)
+
+
+def recall_by_count(
+    packed: Packed, hits: NDArray[np.int64], protocol: Protocol, wanted: NDArray[np.bool_]
+) -> dict[str, float | None]:
+    """The recall of the wanted truths, (T,), by number of proposals, averaged over thresholds; hits is (thresholds, T).
+
+    None where no truth is wanted.
+    """
+    if not wanted.any():
         return {str(count): None for count in protocol.ar_counts}
-    hits = hit_positions(packed, found, protocol)
-    clip = packed.clip_of_truth()
+    hits, clip = hits[:, wanted], packed.clip_of_truth()[wanted]
     return {
         str(count): float((hits < list_limits(packed, protocol, count)[clip]).mean(axis=1).mean())
         for count in protocol.ar_counts

@@ -1,7 +1,8 @@
 """How sure a number is: resampling clips with replacement, for one set of predictions or for two side by side.
 
 Proposals are matched and ranked once; a replicate only weights clips by how often they were drawn. AP here is the
-whole area under the curve, since the official area is not smooth in the sample.
+whole area under the curve, since the official area is not smooth in the sample. Under ActivityNet's AR, lists are cut
+as for all clips: its cut depends on the sample too, by a share of a proposal.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Manifest, Modality
 from iamsb_core.metrics.average_precision import ranking_scores, true_positive_ranks
 from iamsb_core.metrics.average_recall import hit_positions, list_limits
-from iamsb_core.metrics.clip_lists import EVERYTHING, clip_lists
+from iamsb_core.metrics.clip_lists import EVERYTHING, Contents, clip_lists
 from iamsb_core.metrics.labels import Labels
 from iamsb_core.metrics.matching import candidates
-from iamsb_core.metrics.packed import pack
+from iamsb_core.metrics.measure import Rules
+from iamsb_core.metrics.policy import DEFAULT_POLICY, Policy
 from iamsb_core.metrics.protocols import Protocol, protocol
+from iamsb_core.metrics.scores import challenge_score, ddl_final
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,23 @@ def bootstrap(
     modality: Modality | None = None,
     num_replicates: int = 1000,
     level: float = 0.95,
+    contents: Contents = EVERYTHING,
+    policy: Policy = DEFAULT_POLICY,
 ) -> dict[str, Interval]:
-    """Percentile intervals over clips, by metric (`ap_0.5`, `ar_100`, `auc`); a metric without truth is left out."""
-    sample = _Sample.of(truth, predictions, protocol(protocol_name), modality)
+    """Percentile intervals over clips, by metric: `ap_0.5`, `ar_100`, `auc`, and the protocol's `score` and `final`.
+
+    A metric without truth, or of which the predictions say nothing, is left out. The score of a single stream is no
+    challenge's, and is left out too.
+    """
+    rules = Rules(protocol=protocol(protocol_name), policy=policy, contents=contents)
+    sample = _Sample.of(truth, predictions, rules, modality)
     draws = np.stack([sample.metrics(weights) for weights in _draws(sample.num_clips, num_replicates, rng)])
-    estimates = sample.metrics(np.ones(sample.num_clips))
+    estimates = sample.metrics(np.ones(sample.num_clips, dtype=np.int32))
     bounds = _bounds(draws, level)
     return {
         name: Interval(float(estimate), *bounds[index])
         for index, (name, estimate) in enumerate(zip(sample.names, estimates, strict=True))
-        if np.isfinite(estimate)
+        if np.isfinite([estimate, *bounds[index]]).all()
     }
 
 
@@ -74,24 +84,32 @@ def paired_bootstrap(
     modality: Modality | None = None,
     num_replicates: int = 1000,
     level: float = 0.95,
+    contents: Contents = EVERYTHING,
+    policy: Policy = DEFAULT_POLICY,
 ) -> dict[str, Difference]:
-    """First minus second on the same draws of clips, by metric; the p-value is two-sided."""
-    rules = protocol(protocol_name)
+    """First minus second on the same draws of clips, by metric; the p-value is two-sided.
+
+    contents is what both say.
+    """
+    rules = Rules(protocol=protocol(protocol_name), policy=policy, contents=contents)
     a, b = (_Sample.of(truth, predictions, rules, modality) for predictions in (first, second))
     draws = np.stack([a.metrics(w) - b.metrics(w) for w in _draws(a.num_clips, num_replicates, rng)])
-    estimates = a.metrics(np.ones(a.num_clips)) - b.metrics(np.ones(b.num_clips))
+    once = np.ones(a.num_clips, dtype=np.int32)
+    estimates = a.metrics(once) - b.metrics(once)
     bounds = _bounds(draws, level)
     return {
         name: Difference(float(estimate), *bounds[index], p_value=_two_sided(draws[:, index]))
         for index, (name, estimate) in enumerate(zip(a.names, estimates, strict=True))
-        if np.isfinite(estimate)
+        if np.isfinite([estimate, *bounds[index]]).all()
     }
 
 
-def _draws(num_clips: int, num_replicates: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+def _draws(num_clips: int, num_replicates: int, rng: np.random.Generator) -> Iterator[NDArray[np.int32]]:
     """How often each clip was drawn, (C,), one replicate after the other."""
+    if num_replicates < 1:
+        raise ValueError(f"a bootstrap needs at least 1 replicate, got {num_replicates}; 1000 are usual")
     for _ in range(num_replicates):
-        yield np.bincount(rng.integers(0, num_clips, num_clips), minlength=num_clips).astype(np.float64)
+        yield np.bincount(rng.integers(0, num_clips, num_clips), minlength=num_clips).astype(np.int32)
 
 
 def _bounds(draws: NDArray[np.float64], level: float) -> list[tuple[float, float]]:
@@ -117,8 +135,10 @@ class _Sample:
     """What a replicate needs of one set of predictions. C clips, P proposals by global rank, M matched ones."""
 
     names: tuple[str, ...]
+    protocol: Protocol
+    is_fused: bool
     num_clips: int
-    clip_by_rank: NDArray[np.int64]
+    clip_by_rank: NDArray[np.int32]
     """(P,)"""
     hit_places: tuple[NDArray[np.int64], ...]
     """for each threshold, (M,): 0-based places of the true positives in the ranking"""
@@ -128,62 +148,80 @@ class _Sample:
     """(C,): number of truths"""
     forged: NDArray[np.bool_]
     """(C,)"""
-    score_group: NDArray[np.int64]
-    """(C,): place of the clip's score among the different scores, rising"""
+    score_group: NDArray[np.int64] | None
+    """(C,): place of the clip's score among the different scores, rising; None where clips have no scores"""
 
     @classmethod
     def of(
         cls,
         truth: Manifest | Labels,
         predictions: Mapping[str, ClipProposals],
-        rules: Protocol,
+        rules: Rules,
         modality: Modality | None,
     ) -> _Sample:
         labels = Labels.of_manifest(truth) if isinstance(truth, Manifest) else truth
         if not labels.clips:
             raise ValueError("a bootstrap needs clips to draw from; the labels hold none")
-        lists = clip_lists(labels.clips, predictions, modality, EVERYTHING)
-        packed = pack(lists.truths, lists.proposals)
-        found = candidates(packed, rules)
-        ranks = true_positive_ranks(packed, found, rules)
-        order = np.argsort(-ranking_scores(packed, rules), kind="stable")
+        lists = clip_lists(labels.clips, predictions, modality, rules.contents)
+        packed, protocol = rules.packed(lists), rules.protocol
+        found = candidates(packed, protocol)
+        ranks = true_positive_ranks(packed, found, protocol)
+        last = max((int(rank.max(initial=0)) for rank in ranks.values()), default=0)
+        order = np.argsort(-ranking_scores(packed, protocol), kind="stable")[:last]
         clip = packed.clip_of_truth()
-        hits = hit_positions(packed, found, rules)
+        hits = hit_positions(packed, found, protocol)
         recalled = [
-            np.bincount(clip, (hits < list_limits(packed, rules, n)[clip]).mean(axis=0), minlength=packed.num_clips)
-            for n in rules.ar_counts
+            np.bincount(clip, (hits < list_limits(packed, protocol, n)[clip]).mean(axis=0), minlength=packed.num_clips)
+            for n in protocol.ar_counts
         ]
         return cls(
-            names=(*(f"ap_{key}" for key in ranks), *(f"ar_{n}" for n in rules.ar_counts), "auc"),
+            names=(*(f"ap_{key}" for key in ranks), *(f"ar_{n}" for n in protocol.ar_counts), "auc", "score", "final"),
+            protocol=protocol,
+            is_fused=modality is None,
             num_clips=packed.num_clips,
-            clip_by_rank=packed.clip_of_proposal()[order],
+            clip_by_rank=packed.clip_of_proposal()[order].astype(np.int32),
             hit_places=tuple(rank - 1 for rank in ranks.values()),
             recalled=np.stack(recalled, axis=1),
             truths=np.diff(packed.truth_offsets).astype(np.float64),
-            forged=np.diff(packed.truth_offsets) > 0,
-            score_group=np.unique(lists.clip_scores, return_inverse=True)[1],
+            forged=lists.forged,
+            score_group=np.unique(lists.clip_scores, return_inverse=True)[1] if lists.has_clip_scores else None,
         )
 
-    def metrics(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def metrics(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
         """The metrics in the order of `names`, of clips that count as often as weights (C,) says; NaN if undefined."""
+        auc = self._auc(weights)
         num_truths = float(weights @ self.truths)
         if num_truths == 0.0:
-            return np.full(len(self.names), np.nan)
-        seen = np.cumsum(weights[self.clip_by_rank])
+            return np.array([*[np.nan] * (len(self.names) - 3), auc, np.nan, np.nan])
+        seen = np.cumsum(weights[self.clip_by_rank], dtype=np.int64)
         precision = [self._average_precision(places, weights, seen) / num_truths for places in self.hit_places]
         recall = (weights @ self.recalled) / num_truths
-        return np.array([*precision, *recall, self._auc(weights)])
+        return np.array([*precision, *recall, auc, *self._scores([*precision, *recall.tolist()], auc)])
+
+    def _scores(self, values: list[float], auc: float) -> tuple[float, float]:
+        """The challenge's score and final, of all clips' fused lists only; NaN where there is none."""
+        if not self.is_fused or self.protocol.score is None:
+            return np.nan, np.nan
+        keys = [name.partition("_")[2] for name in self.names[: len(values)]]
+        num_ap = len(self.hit_places)
+        ap = dict(zip(keys[:num_ap], values[:num_ap], strict=True))
+        ar = dict(zip(keys[num_ap:], values[num_ap:], strict=True))
+        score = challenge_score(ap, ar, self.protocol.score)
+        final = ddl_final(auc, score) if self.protocol.score == "ddl-av" else None
+        return np.nan if score is None else score, np.nan if final is None else final
 
     def _average_precision(
-        self, places: NDArray[np.int64], weights: NDArray[np.float64], seen: NDArray[np.float64]
+        self, places: NDArray[np.int64], weights: NDArray[np.int32], seen: NDArray[np.int64]
     ) -> float:
         """Area times the number of truths; `seen` (P,) counts proposals down to each rank."""
         hits = weights[self.clip_by_rank[places]]
         drawn = hits > 0
-        precision = np.cumsum(hits)[drawn] / seen[places][drawn]
+        precision = np.cumsum(hits, dtype=np.int64)[drawn] / seen[places][drawn]
         return float((np.maximum.accumulate(precision[::-1])[::-1] * hits[drawn]).sum())
 
-    def _auc(self, weights: NDArray[np.float64]) -> float:
+    def _auc(self, weights: NDArray[np.int32]) -> float:
+        if self.score_group is None:
+            return float("nan")
         num_groups = int(self.score_group.max()) + 1
         forged = np.bincount(self.score_group, weights * self.forged, minlength=num_groups)
         genuine = np.bincount(self.score_group, weights * ~self.forged, minlength=num_groups)

@@ -1,13 +1,28 @@
-"""Is the clip forged, is the cell forged: areas and rates of a score against a yes or no."""
+"""Is the clip forged: areas and rates of a score against a yes or no, and the verdicts at a threshold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iamsb_core.timeline import Segment, TimeGrid
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What comes of saying `forged` from a threshold on. A rate is None where there is nothing to take it of."""
+
+    threshold: float
+    chosen_on: str
+    """`given`, or the split whose best accuracy chose it"""
+    accuracy: float | None
+    """share of right verdicts; where most clips are forged, always saying so already scores high"""
+    balanced_accuracy: float | None
+    """the same with both kinds weighing the same"""
+    hit_rate: float | None
+    """share of the forged that are called so"""
+    false_alarm_rate: float | None
+    """share of the genuine that are called forged"""
 
 
 def roc_auc(forged: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
@@ -15,14 +30,12 @@ def roc_auc(forged: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | 
 
     (N,) and (N,). None where one of the two kinds is absent.
     """
-    num_forged = int(forged.sum())
-    num_genuine = len(forged) - num_forged
-    if num_forged == 0 or num_genuine == 0:
+    ones, others = np.sort(scores[forged]), np.sort(scores[~forged])
+    if len(ones) == 0 or len(others) == 0:
         return None
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = mean_rank[place][forged].sum()
-    return float((rank_sum - num_forged * (num_forged + 1) / 2) / (num_forged * num_genuine))
+    below = int(np.searchsorted(others, ones, side="left").sum())
+    not_above = int(np.searchsorted(others, ones, side="right").sum())
+    return (below + not_above) / 2 / (len(ones) * len(others))
 
 
 def equal_error_rate(forged: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
@@ -48,6 +61,23 @@ def accuracy(forged: NDArray[np.bool_], scores: NDArray[np.floating], threshold:
     return float(((scores >= threshold) == forged).mean()) if len(forged) else None
 
 
+def decide(
+    forged: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float, chosen_on: str = "given"
+) -> Decision:
+    """The verdicts at a threshold, (N,) and (N,)."""
+    hit_rate = float((scores[forged] >= threshold).mean()) if forged.any() else None
+    false_alarm_rate = float((scores[~forged] >= threshold).mean()) if not forged.all() else None
+    both = None if hit_rate is None or false_alarm_rate is None else (hit_rate + 1 - false_alarm_rate) / 2
+    return Decision(
+        threshold=threshold,
+        chosen_on=chosen_on,
+        accuracy=accuracy(forged, scores, threshold),
+        balanced_accuracy=both,
+        hit_rate=hit_rate,
+        false_alarm_rate=false_alarm_rate,
+    )
+
+
 def best_threshold(forged: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
     """The threshold of the best accuracy, to be chosen on one split and used on another.
 
@@ -60,38 +90,3 @@ def best_threshold(forged: NDArray[np.bool_], scores: NDArray[np.floating]) -> f
     forged_at_least = forged.sum() - np.searchsorted(np.sort(scores[forged]), choices)
     genuine_below = np.searchsorted(np.sort(scores[~forged]), choices)
     return float(choices[int(np.argmax(forged_at_least + genuine_below))])
-
-
-def cell_truth(truth: NDArray[np.floating], grid: TimeGrid) -> NDArray[np.bool_]:
-    """(cells,): whether each cell's centre lies in a forged segment; truth is (K, 2) seconds."""
-    forged = np.zeros(grid.num_cells, dtype=bool)
-    for start, end in truth.tolist():
-        forged[grid.cells(Segment(start, end))] = True
-    return forged
-
-
-def cell_scores(proposals: NDArray[np.floating], grid: TimeGrid) -> NDArray[np.float64]:
-    """(cells,): the best score of the proposals that hold each cell's centre, 0 where none does; (N, 3)."""
-    scores = np.zeros(grid.num_cells)
-    bounds = np.ceil(proposals[:, :2].astype(np.float64) / grid.hop_seconds - 0.5 - 1e-9)
-    bounds = np.clip(bounds, 0, grid.num_cells).astype(np.int64)
-    # lowest first, so that the better score is written last
-    for index in np.argsort(proposals[:, 2], kind="stable"):
-        first, last = bounds[index]
-        scores[first:last] = proposals[index, 2]
-    return scores
-
-
-def cell_auc(
-    clips: Iterable[tuple[float, NDArray[np.floating], NDArray[np.floating]]], *, hop_seconds: float = 0.04
-) -> float | None:
-    """AUC over the cells of all clips, each (duration seconds, truth (K, 2), proposals (N, 3)).
-
-    At a hop of 0.04 s this is the frame-level AUC of 25 fps video.
-    """
-    truths, scores = [np.empty(0, dtype=bool)], [np.empty(0)]
-    for duration_seconds, truth, proposals in clips:
-        grid = TimeGrid.covering(duration_seconds, hop_seconds)
-        truths.append(cell_truth(truth, grid))
-        scores.append(cell_scores(proposals, grid))
-    return roc_auc(np.concatenate(truths), np.concatenate(scores))

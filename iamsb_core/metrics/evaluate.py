@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-
-import numpy as np
-from numpy.typing import NDArray
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.manifest import STREAMS, Manifest, stream_name
-from iamsb_core.metrics.average_precision import areas, threshold_key, true_positive_ranks
-from iamsb_core.metrics.average_recall import average_recall
-from iamsb_core.metrics.clip_lists import EVERYTHING, ClipLists, Contents, clip_lists
-from iamsb_core.metrics.detection import cell_auc, equal_error_rate, roc_auc
+from iamsb_core.manifest import Manifest
+from iamsb_core.metrics.clip_lists import EVERYTHING, Contents
 from iamsb_core.metrics.labels import Labels
-from iamsb_core.metrics.matching import candidates
-from iamsb_core.metrics.metric_report import Counts, MetricReport, StreamMetrics, Values
-from iamsb_core.metrics.packed import Packed, pack
+from iamsb_core.metrics.measure import DecisionThresholds, Rules, measure_group, measure_slices
+from iamsb_core.metrics.metric_report import GroupMetrics, MetricReport
+from iamsb_core.metrics.policy import DEFAULT_POLICY, Policy, refused
 from iamsb_core.metrics.protocols import Protocol, protocol
-from iamsb_core.metrics.scores import ddl_final, ddl_score, deepfakes_1m_score
-from iamsb_core.metrics.slices import Slicing, groups_of
+from iamsb_core.metrics.scores import challenge_score, ddl_final
+from iamsb_core.metrics.slices import Slicing
 
 log = logging.getLogger(__name__)
 
@@ -34,45 +29,32 @@ def evaluate(
     contents: Contents = EVERYTHING,
     slice_by: Sequence[Slicing] = (),
     cells: bool = False,
+    thresholds: DecisionThresholds | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> MetricReport:
     """Score predictions, by video_id, against every clip of the truth.
 
-    Policies, each with a warning in the report: a clip without a prediction counts as one with no proposals and a
-    clip score of 0; a prediction for a clip that is not in the truth is left out; see `pack` for the lists.
-    `slice_by` adds the fused metrics of groups of clips; `cells` adds the AUC over cells of 0.04 s, which takes
-    about a millisecond a clip. Raises ValueError for an unknown protocol, or where no clip has a prediction.
+    What is done about predictions that are not as they should be is in `iamsb_core.metrics.policy`; each case is told
+    in the report's warnings. `slice_by` adds the metrics of groups, `cells` the AUC over cells of 0.04 s (frames at
+    25 fps), `thresholds` accuracy and error rates of clips. Raises ValueError for an unknown protocol, where no clip
+    has a prediction, or where the policy refuses.
     """
-    rules = protocol(protocol_name)
+    rules = Rules(
+        protocol=protocol(protocol_name), policy=policy, contents=contents, cells=cells, thresholds=thresholds
+    )
     labels = Labels.of_manifest(truth) if isinstance(truth, Manifest) else truth
     warnings = list(labels.warnings)
-    _check_coverage(labels, predictions, warnings)
-    shared = {"segments": contents.segments and labels.has_segments, "cells": cells}
-    if not labels.has_segments:
-        warnings.append("the labels are of whole clips, so there is no AP or AR")
-    fused = _measure(clip_lists(labels.clips, predictions, None, contents), rules, warnings, **shared)
-    streams: dict[str, StreamMetrics] = {}
-    if contents.streams and contents.segments and labels.has_streams:
-        for stream in STREAMS:
-            own: list[str] = []
-            streams[stream_name(stream)] = _measure(
-                clip_lists(labels.clips, predictions, stream, contents), rules, own, **shared
-            )
-            warnings += [f"{stream_name(stream)}: {text}" for text in own]
-    slices: dict[str, dict[str, StreamMetrics]] = {
-        by: {
-            group: _measure(clip_lists(clips, predictions, None, contents), rules, [], **shared)
-            for group, clips in groups_of(labels.clips, by).items()
-        }
-        for by in slice_by
-    }
-    score = _challenge_score(fused, rules)
+    labels = covered(labels, predictions, policy, warnings)
+    _tell_what_cannot_be_scored(labels, predictions, rules, warnings)
+    whole = measure_group(labels.clips, predictions, rules, warnings)
+    score = challenge_score(whole.ap, whole.ar, rules.protocol.score)
     report = MetricReport(
-        **{item.name: getattr(fused, item.name) for item in fields(StreamMetrics)},
-        protocol=rules.name,
+        **{item.name: getattr(whole, item.name) for item in fields(GroupMetrics)},
+        protocol=rules.protocol.name,
         score=score,
-        final=ddl_final(fused.auc, score) if rules.score == "ddl-av" else None,
-        streams=streams,
-        slices=slices,
+        final=ddl_final(whole.auc, score) if rules.protocol.score == "ddl-av" else None,
+        slices={by: measure_slices(labels.clips, predictions, by, rules) for by in slice_by},
+        policy=policy,
         warnings=tuple(dict.fromkeys(warnings)),
     )
     for warning in report.warnings:
@@ -80,8 +62,11 @@ def evaluate(
     return report
 
 
-def _check_coverage(labels: Labels, predictions: Mapping[str, ClipProposals], warnings: list[str]) -> None:
-    """Raises ValueError where the two have nothing in common, which is a mistake about names."""
+def covered(labels: Labels, predictions: Mapping[str, ClipProposals], policy: Policy, warnings: list[str]) -> Labels:
+    """The labels to score, by the policy on clips without a prediction, told in the warnings.
+
+    Raises ValueError where the two have nothing in common, which is a mistake about names, or where the policy refuses.
+    """
     known = {clip.video_id for clip in labels.clips}
     missing = [clip.video_id for clip in labels.clips if clip.video_id not in predictions]
     extra = [video_id for video_id in predictions if video_id not in known]
@@ -91,58 +76,34 @@ def _check_coverage(labels: Labels, predictions: Mapping[str, ClipProposals], wa
             f"none of the {len(labels.clips)} clips has a prediction: the labels name {missing[0]!r}{example}; "
             "use the same video ids in both"
         )
-    if missing:
-        warnings.append(
-            f"{len(missing)} of {len(labels.clips)} clips have no prediction, such as {missing[0]}; "
-            "they count as having no proposals and a clip score of 0"
-        )
     if extra:
         warnings.append(f"{len(extra)} predictions are for clips not in the labels, such as {extra[0]}; left out")
+    if not missing:
+        return labels
+    what = f"{len(missing)} of {len(labels.clips)} clips have no prediction, such as {missing[0]}"
+    if policy.missing == "refuse":
+        raise refused(what, "missing")
+    if policy.missing == "leave-out":
+        warnings.append(f"{what}; they were left out of the score")
+        return replace(labels, clips=tuple(clip for clip in labels.clips if clip.video_id in predictions))
+    warnings.append(f"{what}; they count as having no proposals and a clip score of 0")
+    return labels
 
 
-def _measure(scored: ClipLists, rules: Protocol, warnings: list[str], *, segments: bool, cells: bool) -> StreamMetrics:
-    packed = pack(scored.truths, scored.proposals)
-    warnings += packed.warnings
-    forged = np.diff(packed.truth_offsets) > 0
-    counts = Counts(
-        clips=packed.num_clips,
-        forged_clips=int(forged.sum()),
-        truths=packed.num_truths,
-        proposals=len(packed.proposals),
+def _tell_what_cannot_be_scored(
+    labels: Labels, predictions: Mapping[str, ClipProposals], rules: Rules, warnings: list[str]
+) -> None:
+    whole = sum(clip.is_whole_clip for clip in labels.clips)
+    if whole and rules.contents.segments:
+        rest = "" if whole == len(labels.clips) else f" of those {whole} of {len(labels.clips)}"
+        warnings.append(f"the labels are of whole clips, so there is no AP or AR{rest}")
+    predicted = [clip.video_id for clip in labels.clips if clip.video_id in predictions]
+    num = (
+        sum(math.isnan(predictions[video_id].clip_score) for video_id in predicted) if rules.contents.clip_scores else 0
     )
-    if segments and packed.num_truths == 0:
-        warnings.append("no clip is forged, so there is no AP or AR")
-    ap, ap_full, ar = _localisation(packed, rules, segments=segments)
-    return StreamMetrics(
-        ap=ap,
-        ap_full=ap_full,
-        ar=ar,
-        auc=roc_auc(forged, scored.clip_scores) if scored.has_clip_scores else None,
-        eer=equal_error_rate(forged, scored.clip_scores) if scored.has_clip_scores else None,
-        cell_auc=cell_auc(_cells(scored)) if cells and segments else None,
-        counts=counts,
-    )
-
-
-def _localisation(packed: Packed, rules: Protocol, *, segments: bool) -> tuple[Values, Values, Values]:
-    """AP under the protocol's area, AP of the full area, AR; all None where there are no segments to score."""
-    if not segments:
-        nothing: Values = {threshold_key(threshold): None for threshold in rules.ap_tious}
-        return nothing, nothing, {str(count): None for count in rules.ar_counts}
-    found = candidates(packed, rules)
-    ranks = true_positive_ranks(packed, found, rules)
-    official, full = areas(ranks, packed.num_truths, rules.area), areas(ranks, packed.num_truths, "full")
-    return official, full, average_recall(packed, found, rules)
-
-
-def _cells(scored: ClipLists) -> Iterator[tuple[float, NDArray[np.floating], NDArray[np.floating]]]:
-    """Clips of known duration for `cell_auc`."""
-    for clip, truth, proposals in zip(scored.clips, scored.truths, scored.proposals, strict=True):
-        if clip.duration_seconds is not None:
-            yield clip.duration_seconds, truth, proposals[np.isfinite(proposals).all(axis=1)]
-
-
-def _challenge_score(metrics: StreamMetrics, rules: Protocol) -> float | None:
-    if rules.score is None:
-        return None
-    return (ddl_score if rules.score == "ddl-av" else deepfakes_1m_score)(metrics.ap, metrics.ar)
+    if num and rules.policy.not_finite == "refuse":
+        raise refused(f"{num} clips have a score of NaN", "not_finite")
+    if num:
+        warnings.append(f"{num} clips have a score of NaN; it counts as 0")
+    if rules.cells and (unknown := sum(clip.duration_seconds is None for clip in labels.clips)):
+        warnings.append(f"the duration of {unknown} clips is not known; they are not part of the AUC of cells")

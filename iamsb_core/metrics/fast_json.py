@@ -10,16 +10,19 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import mmread
 
+_BEGINNING = re.compile(rb'\s*\{\s*"')
 _ENTRY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*(\[[^"]*)')
 _NUMBER_OR_SPACE = b"0123456789+-.eE \t\r\n"
 _ROW = b"[,,]"
 _TO_LINES = bytes.maketrans(b", \t\r", b"\n\n\n\n")
 _COLUMN_HEADER = b"%%%%MatrixMarket matrix array real general\n%d 1\n"
+_BLOCK_BYTES = 16 << 20
 _BEFORE_SIGN = np.frombuffer(b"\neE", dtype=np.uint8)
 
 PlainRows = tuple[list[str], list[int], NDArray[np.float32]]
@@ -27,26 +30,50 @@ PlainRows = tuple[list[str], list[int], NDArray[np.float32]]
 
 
 def read_plain_rows(data: bytes) -> PlainRows | None:
-    """The names and rows of such a document; None where it is not exactly that, or where a number is NaN or null."""
-    text = data.strip()
-    entries = _ENTRY.findall(text)
-    if not entries or not (text.startswith(b"{") and text.endswith(b"}")) or text.count(b'"') != 2 * len(entries):
+    """The names and rows of such a document; None where it is not exactly that, or where a number is NaN or null.
+
+    Numbers are parsed a few MiB at a time, so that the memory taken beyond the text is that of the rows alone.
+    """
+    if not _BEGINNING.match(data):
         return None
+    names: list[bytes] = []
+    ends: list[bytes] = []
     counts: list[int] = []
-    last = len(entries) - 1
-    for index, (_, value) in enumerate(entries):
-        num_rows = _count_rows(value.translate(None, _NUMBER_OR_SPACE), b"}" if index == last else b",")
-        if num_rows is None:
+    blocks: list[NDArray[np.float32]] = []
+    for block in _blocks(data):
+        names += [name for name, _ in block]
+        skeletons = [value.translate(None, _NUMBER_OR_SPACE) for _, value in block]
+        ends += [skeleton[-1:] for skeleton in skeletons]
+        found = [_count_rows(skeleton) for skeleton in skeletons]
+        known = [num for num in found if num is not None]
+        if len(known) < len(found):
             return None
-        counts.append(num_rows)
-    column = b"\n".join([value.translate(_TO_LINES, b"[]}") for _, value in entries])
-    numbers = _parsed(column, 3 * sum(counts))
-    if numbers is None:
+        counts += known
+        numbers = _parsed(b"\n".join([value.translate(_TO_LINES, b"[]}") for _, value in block]), 3 * sum(known))
+        if numbers is None:
+            return None
+        blocks.append(numbers)
+    if data.count(b'"') != 2 * len(names) or b"".join(ends) != b"," * (len(names) - 1) + b"}":
         return None
     try:
-        return [_text(name) for name, _ in entries], counts, numbers.reshape(-1, 3)
+        return [_text(name) for name in names], counts, np.concatenate(blocks).reshape(-1, 3)
     except ValueError:
         return None
+
+
+def _blocks(data: bytes) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Names with the text up to the next name, some MiB at a time; the last one ends with the object's brace."""
+    block: list[tuple[bytes, bytes]] = []
+    size = 0
+    for entry in _ENTRY.finditer(data):
+        name, value = entry.groups()
+        block.append((name, value))
+        size += len(value)
+        if size >= _BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _text(name: bytes) -> str:
@@ -54,13 +81,15 @@ def _text(name: bytes) -> str:
     return str(json.loads(b'"' + name + b'"')) if b"\\" in name else name.decode()
 
 
-def _count_rows(skeleton: bytes, end: bytes) -> int | None:
-    """Rows of three numbers, told by the brackets and commas alone; None where they are not as they should be."""
+def _count_rows(skeleton: bytes) -> int | None:
+    """Rows of three numbers, told by the brackets and commas alone; None where they are not as they should be.
+
+    The last character, a comma or the object's brace, is not the list's.
+    """
     num_rows = skeleton.count(_ROW)
     if num_rows == 0:
-        return 0 if skeleton in (b"[]" + end, b"[[]]" + end) else None
-    expected = 5 * num_rows + 1 + len(end)
-    regular = skeleton.startswith(b"[[") and skeleton.endswith(b"]]" + end) and len(skeleton) == expected
+        return 0 if skeleton[:-1] in (b"[]", b"[[]]") else None
+    regular = skeleton.startswith(b"[[") and skeleton.endswith(b"]]", 0, -1) and len(skeleton) == 5 * num_rows + 2
     return num_rows if regular else None
 
 

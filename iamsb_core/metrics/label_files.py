@@ -5,16 +5,20 @@ Segments keep the order and the overlaps of their file, because the official eva
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iamsb_core.datasets.fields import load_json, require
+from iamsb_core.datasets.fields import optional_text, require
 from iamsb_core.datasets.generic import MANIFEST_FILES, read_generic
+from iamsb_core.datasets.json_stream import kind_of_json, stream_list, stream_object
 from iamsb_core.datasets.lavdf import METADATA_FILES
+from iamsb_core.datasets.layouts import layout_of
+from iamsb_core.datasets.registry import READERS, read_dataset
 from iamsb_core.datasets.stream_truth import STREAMS_FILE, StreamTruth, read_stream_truth
 from iamsb_core.manifest import Forgery, Modality
 from iamsb_core.metrics.labels import ClipTruth, Labels
@@ -27,42 +31,86 @@ _SPLIT_NAMES = {"val": "dev", "valid": "dev"}
 
 
 def read_labels(path: Path | str) -> Labels:
-    """Labels of a file, or of a folder that holds one.
+    """Labels of a file, or of a folder that holds one, or of a dataset's folder in any known layout.
 
-    LAV-DF (`metadata.json`), AV-Deepfake1M and ++ (`val_metadata.json`), TVIL, DDL-AV (a list of its objects), and our
-    own manifests in CSV or JSON lines. Streams are told apart where the file does so, or where the forgery builder's
-    metadata.streams.json lies beside it. Raises ValueError, with the place, for anything else.
+    Files: LAV-DF (`metadata.json`), AV-Deepfake1M and ++ (`val_metadata.json`), TVIL, DDL-AV (a list of its objects,
+    or one of them), and our own manifests in CSV or JSON lines. Streams are told apart where the file does so, or
+    where the forgery builder's metadata.streams.json lies beside it. A clip's dataset is what its entry calls
+    `dataset`, else that of the layout. Raises ValueError, with the place, for anything else.
     """
     path = _file_of(Path(path).expanduser())
+    if path.is_dir():
+        return _of_folder(path)
     if path.suffix.lower() in (".csv", ".jsonl"):
         return Labels.of_manifest(read_generic(path))
     if not path.is_file():
         raise ValueError(f"there are no labels at {path}; give the benchmark's metadata file, or a manifest")
-    document = load_json(path)
-    entries = list(document.values()) if isinstance(document, dict) else document
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path} must be a list with one object for each clip, got {str(document)[:60]!r}")
     beside = path.with_name(STREAMS_FILE)
     streams = read_stream_truth(beside) if path.name in METADATA_FILES and beside.is_file() else {}
     repaired: list[str] = []
-    clips = tuple(_clip(entry, f"{path.name}[{i}]", streams, repaired) for i, entry in enumerate(entries))
-    _refuse_doubles(clips, path)
-    warnings = (
-        (f"{len(repaired)} clips list segments of a stream that was not modified, such as {repaired[0]}; ignored",)
-        if repaired
-        else ()
-    )
-    return Labels(clips, warnings)
+    clips = tuple(_clip(entry, where, streams, repaired) for where, entry in _entries(path))
+    if not clips:
+        raise ValueError(f"{path} must be a list with one object for each clip, but it is empty")
+    refuse_doubles(clips, str(path))
+    return Labels(clips, tuple(_told(clips, repaired)))
+
+
+def join_labels(parts: Sequence[Labels]) -> Labels:
+    """Several files' clips as one list. Raises ValueError where two have a clip of the same name."""
+    clips = tuple(clip for part in parts for clip in part.clips)
+    refuse_doubles(clips, "the label files together")
+    return replace(parts[0], clips=clips, warnings=tuple(text for part in parts for text in part.warnings))
+
+
+def refuse_doubles(clips: Sequence[ClipTruth], what: str) -> None:
+    """Raises ValueError where a clip is listed twice."""
+    if len({clip.video_id for clip in clips}) == len(clips):
+        return
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.video_id in seen:
+            raise ValueError(f"{what} lists {clip.video_id!r} twice; remove one of the two")
+        seen.add(clip.video_id)
 
 
 def _file_of(path: Path) -> Path:
-    """The label file in a folder, or the path itself."""
-    if not path.is_dir():
-        return path
-    present = [path / name for name in (*METADATA_FILES, *MANIFEST_FILES) if (path / name).is_file()]
-    if not present:
+    """The label file in a folder that holds one, or the path itself."""
+    names = (*METADATA_FILES, *MANIFEST_FILES)
+    return next((path / name for name in names if (path / name).is_file()), path)
+
+
+def _of_folder(path: Path) -> Labels:
+    """Of a dataset whose labels are many files, or tables."""
+    layout = layout_of(path)
+    if layout not in READERS:
         raise ValueError(f"{path} holds none of {', '.join((*METADATA_FILES, *MANIFEST_FILES))}; give the file's path")
-    return present[0]
+    return Labels.of_manifest(read_dataset(layout, path))
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Any]]:
+    """Each entry with its place; one at a time, since a million parsed ones do not fit in memory."""
+    kind = kind_of_json(path)
+    if kind == "list":
+        yield from ((f"{path.name}[{index}]", entry) for index, entry in enumerate(stream_list(path)))
+        return
+    if kind != "object":
+        raise ValueError(f"{path} must be a list with one object for each clip, and is no JSON list at all")
+    members = dict(stream_object(path))
+    if isinstance(members.get("file"), str):
+        yield path.name, members
+        return
+    yield from ((f"{path.name}[{name!r}]", entry) for name, entry in members.items())
+
+
+def _told(clips: Sequence[ClipTruth], repaired: Sequence[str]) -> Iterator[str]:
+    if repaired:
+        yield f"{len(repaired)} clips list segments of a stream that was not modified, such as {repaired[0]}; ignored"
+    hollow = [clip.video_id for clip in clips if (clip.fused[:, 1] <= clip.fused[:, 0]).any()]
+    if hollow:
+        yield (
+            f"{len(hollow)} clips have true segments that end before they start or have no length, such as "
+            f"{hollow[0]}; nothing can hit those, and they count as missed"
+        )
 
 
 def _clip(entry: Any, where: str, streams: Mapping[str, StreamTruth], repaired: list[str]) -> ClipTruth:
@@ -91,6 +139,7 @@ def _clip(entry: Any, where: str, streams: Mapping[str, StreamTruth], repaired: 
         split=None if split is None else _SPLIT_NAMES.get(str(split), str(split)),
         duration_seconds=_duration(entry),
         generator=_generator(entry) if file not in streams else streams[file].generator,
+        dataset=_dataset(entry, where),
     )
 
 
@@ -145,9 +194,13 @@ def _generator(entry: Mapping[str, Any]) -> str | None:
     return " + ".join(models) if models else None
 
 
-def _refuse_doubles(clips: Sequence[ClipTruth], path: Path) -> None:
-    seen: set[str] = set()
-    for clip in clips:
-        if clip.video_id in seen:
-            raise ValueError(f"{path} lists {clip.video_id!r} twice; remove one of the two")
-        seen.add(clip.video_id)
+def _dataset(entry: Mapping[str, Any], where: str) -> str:
+    """As stated, or by the fields that only one benchmark has."""
+    stated = optional_text(entry, "dataset", where)
+    if stated is not None:
+        return stated
+    if "fake_periods" in entry:
+        return "lavdf" if "modify_audio" in entry else "tvil"
+    if "fake_segments" not in entry:
+        return "ddl-av"
+    return "av-deepfake1m-plusplus" if "video_model" in entry else "av-deepfake1m"

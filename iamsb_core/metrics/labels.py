@@ -25,6 +25,7 @@ class ClipTruth:
     split: str | None = None
     duration_seconds: float | None = None
     generator: str | None = None
+    dataset: str | None = None
     is_whole_clip: bool = False
     """the label is of the clip, not of segments; `fused` of a forged one is the clip, to infinity where its length is
     not known"""
@@ -64,7 +65,7 @@ class Labels:
                 "their truth is with the benchmark's organisers: send them the predictions"
             )
         warnings = (f"{hidden} of {len(manifest.videos)} clips have no label; left out",) if hidden else ()
-        return cls(tuple(map(_clip_truth, known)), warnings)
+        return cls(tuple(_clip_truth(video, manifest.name) for video in known), warnings)
 
     @property
     def has_segments(self) -> bool:
@@ -81,7 +82,7 @@ class Labels:
         return replace(self, clips=tuple(clip for clip in self.clips if clip.split == name))
 
 
-def _clip_truth(video: VideoRecord) -> ClipTruth:
+def _clip_truth(video: VideoRecord, dataset: str) -> ClipTruth:
     lasting = math.inf if video.duration_seconds is None else video.duration_seconds
     told_apart = video.streams_told_apart or not video.is_forged
     audio, visual = (
@@ -96,5 +97,6 @@ def _clip_truth(video: VideoRecord) -> ClipTruth:
         split=video.split,
         duration_seconds=video.duration_seconds,
         generator=video.generator,
+        dataset=dataset,
         is_whole_clip=video.label == "clip",
     )

@@ -74,8 +74,18 @@ def _blocks(packed: Packed) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int6
             yield np.arange(start, stop), first[start:stop], counts[start:stop]
 
 
-def true_positives(found: Candidates, packed: Packed, protocol: Protocol, threshold: float) -> NDArray[np.int64]:
-    """Indices of the proposals that are matched at the threshold, at most one a truth."""
+@dataclass(frozen=True)
+class Matches:
+    """Who was matched with whom at a threshold, one to one, by rising proposal. M matches."""
+
+    proposal: NDArray[np.int64]
+    """(M,) index into Packed.proposals"""
+    truth: NDArray[np.int64]
+    """(M,) index into Packed.truths"""
+
+
+def matches_at(found: Candidates, packed: Packed, protocol: Protocol, threshold: float) -> Matches:
+    """The protocol's matching at the threshold."""
     hits = found.hitting(threshold, strict=protocol.strict)
     if protocol.matching == "first":
         return _first_free(hits, packed)
@@ -98,23 +108,31 @@ def _first_of_runs(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     return first
 
 
-def _first_free(hits: Candidates, packed: Packed) -> NDArray[np.int64]:
+def _first_free(hits: Candidates, packed: Packed) -> Matches:
     """Every truth, in list order, takes the first proposal of its clip that is still free.
 
     Truths with the same place in their clips' lists go together, as they cannot compete.
     """
     place = (np.arange(packed.num_truths) - packed.truth_offsets[:-1][packed.clip_of_truth()])[hits.truth]
     taken = np.zeros(len(packed.proposals), dtype=bool)
+    chosen: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     order = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[order], np.arange(place.max(initial=-1) + 2))
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         turn = order[start:stop]
         free = turn[~taken[hits.proposal[turn]]]
-        taken[hits.proposal[free[_first_of_runs(hits.truth[free])]]] = True
-    return np.flatnonzero(taken)
+        first = free[_first_of_runs(hits.truth[free])]
+        taken[hits.proposal[first]] = True
+        chosen.append(first)
+    return _by_proposal(hits, np.concatenate(chosen))
 
 
-def _best_free(hits: Candidates, packed: Packed) -> NDArray[np.int64]:
+def _by_proposal(pairs: Candidates, chosen: NDArray[np.int64]) -> Matches:
+    order = chosen[np.argsort(pairs.proposal[chosen], kind="stable")]
+    return Matches(pairs.proposal[order], pairs.truth[order])
+
+
+def _best_free(hits: Candidates, packed: Packed) -> Matches:
     """Every proposal, by falling score, takes the free truth of its clip that it overlaps most (a tie: the first).
 
     Found as a stable matching: each proposal asks for its best truth, a truth keeps the better scored asker, the
@@ -135,4 +153,6 @@ def _best_free(hits: Candidates, packed: Packed) -> NDArray[np.int64]:
         rejected = rejected[holder[truth[rejected]] != rejected] + 1
         inside = rejected[rejected < len(proposal)]
         asking = inside[proposal[inside] == proposal[inside - 1]]
-    return np.sort(proposal[holder[holder >= 0]])
+    chosen = holder[holder >= 0]
+    chosen = chosen[np.argsort(proposal[chosen], kind="stable")]
+    return Matches(proposal[chosen], truth[chosen])

@@ -4,7 +4,7 @@
 * `{"format": "iamsb-predictions-v1", "predictions": {...}}`: ours, with each stream and the clip's score, in seconds;
 * lines `file;score` (1M-Deepfakes) or `file,score` (DDL-AV): clip scores only.
 
-All may be gzipped. What a list may lack is mended and told; see `iamsb_core.metrics.packed.pack`.
+All may be gzipped. What a list may lack is mended and told; see `iamsb_core.metrics.policy`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,12 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.metrics.clip_lists import EVERYTHING, Contents
+from iamsb_core.metrics.clip_lists import EVERYTHING, Contents, best_score
 from iamsb_core.metrics.fast_json import read_plain_rows
 from iamsb_core.metrics.packed import pack
+from iamsb_core.metrics.policy import DEFAULT_POLICY, Policy
 
 PREDICTIONS_FORMAT = "iamsb-predictions-v1"
 _LISTS = ("audio", "visual", "fused")
+_JSON = re.compile(rb"\s*[\[{]")
 
 
 @dataclass(frozen=True)
@@ -39,30 +42,33 @@ class PredictionFile:
     warnings: tuple[str, ...] = ()
 
 
-def read_predictions(path: Path | str, *, file_hz: float = 1.0) -> PredictionFile:
+def read_predictions(path: Path | str, *, file_hz: float = 1.0, policy: Policy = DEFAULT_POLICY) -> PredictionFile:
     """The predictions of a file; the times of plain `{"file": rows}` files are divided by file_hz.
 
-    A clip's score is its best proposal's where the file has no clip scores. Raises ValueError, with the place, for a
-    file that cannot be read, is none of the above, or holds rows that are not [score, start, end].
+    Lists are by falling score unless the policy wants them as they are. A clip's score is its best proposal's where
+    the file has no clip scores. Raises ValueError, with the place, for a file that cannot be read, is none of the
+    above, or holds rows that are not [score, start, end].
     """
     path = Path(path)
-    data = _bytes(path)
-    if data.lstrip()[:1] not in (b"{", b"["):
+    data = file_bytes(path)
+    if not _JSON.match(data):
         return _from_lines(data, path)
     rows = read_plain_rows(data)
     if rows is not None:
-        return _from_flat(*rows, file_hz)
+        del data  # large, and the rows are all that is needed
+        return _from_flat(*rows, file_hz, policy)
     document = _document(data, path)
     if document.get("format") == PREDICTIONS_FORMAT:
-        return _from_own(document, path)
+        return _from_own(document, path, policy)
     if "format" in document:
         raise ValueError(f"{path} is of format {document['format']!r}; wanted {PREDICTIONS_FORMAT!r}, or no format")
     lists = [_rows(value, f"{path}: {name!r}") for name, value in document.items()]
     flat = np.concatenate([*lists, np.empty((0, 3), dtype=np.float32)])
-    return _from_flat(list(document), [len(rows) for rows in lists], flat, file_hz)
+    return _from_flat(list(document), [len(rows) for rows in lists], flat, file_hz, policy)
 
 
-def _bytes(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
+    """The file's text, unpacked where it is gzipped. Raises ValueError where it cannot be read."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -93,7 +99,9 @@ def _rows(value: Any, where: str) -> NDArray[np.float32]:
     return rows
 
 
-def _from_flat(names: Sequence[str], counts: Sequence[int], rows: NDArray[np.float32], hz: float) -> PredictionFile:
+def _from_flat(
+    names: Sequence[str], counts: Sequence[int], rows: NDArray[np.float32], hz: float, policy: Policy
+) -> PredictionFile:
     """Clips with fused lists only, out of all rows (score, start, end) one after the other."""
     warnings: list[str] = []
     if len(set(names)) < len(names):
@@ -101,16 +109,16 @@ def _from_flat(names: Sequence[str], counts: Sequence[int], rows: NDArray[np.flo
     # score, start, end becomes start, end, score; the division in float32 is the official evaluator's
     proposals = np.stack([rows[:, 1] / np.float32(hz), rows[:, 2] / np.float32(hz), rows[:, 0]], axis=1)
     lists = _split(proposals, counts)
-    fused, list_warnings = _clean(lists)
+    fused, list_warnings = _clean(lists, policy)
     none = np.empty((0, 3), dtype=np.float32)
     clips = {
-        name: ClipProposals(name, math.nan, none, none, found, _best(found))
+        name: ClipProposals(name, math.nan, none, none, found, best_score(found))
         for name, found in zip(names, fused, strict=True)
     }
     return PredictionFile(clips, Contents(streams=False, clip_scores=False), (*warnings, *list_warnings))
 
 
-def _from_own(document: Mapping[str, Any], path: Path) -> PredictionFile:
+def _from_own(document: Mapping[str, Any], path: Path, policy: Policy) -> PredictionFile:
     entries = document.get("predictions")
     if not isinstance(entries, dict):
         raise ValueError(f"{path} has no object 'predictions' by video id; write it again")
@@ -121,7 +129,7 @@ def _from_own(document: Mapping[str, Any], path: Path) -> PredictionFile:
             raise ValueError(f"{where} must be an object, got {entry!r:.80}")
         for name in _LISTS:
             lists[name].append(_rows(entry.get(name), f"{where}, {name!r}")[:, [1, 2, 0]])
-    cleaned = {name: _clean(found) for name, found in lists.items()}
+    cleaned = {name: _clean(found, policy) for name, found in lists.items()}
     clips = {
         video_id: ClipProposals(
             video_id=video_id,
@@ -163,8 +171,6 @@ def _from_lines(data: bytes, path: Path) -> PredictionFile:
     warnings = []
     if num_lines > len(clips):
         warnings.append(f"{num_lines - len(clips)} clips are listed twice; the last score of each counts")
-    if num := sum(math.isnan(clip.clip_score) for clip in clips.values()):
-        warnings.append(f"{num} clips have a score of NaN; it counts as 0")
     return PredictionFile(clips, Contents(segments=False, streams=False), tuple(warnings))
 
 
@@ -174,11 +180,7 @@ def _split(rows: NDArray[np.float32], counts: Sequence[int]) -> list[NDArray[np.
     return [rows[start:stop] for start, stop in pairwise(edges)]
 
 
-def _clean(lists: Sequence[NDArray[np.float32]]) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
-    """Finite and by falling score, with what had to be done for it."""
-    packed = pack([np.empty((0, 2))] * len(lists), lists)
+def _clean(lists: Sequence[NDArray[np.float32]], policy: Policy) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
+    """As the policy wants them, with what had to be done for it."""
+    packed = pack([np.empty((0, 2))] * len(lists), lists, policy)
     return _split(packed.proposals, np.diff(packed.proposal_offsets).tolist()), packed.warnings
-
-
-def _best(proposals: NDArray[np.float32]) -> float:
-    return float(proposals[0, 2]) if len(proposals) else 0.0

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from iamsb_core.metrics.protocols import ChallengeScore
+
 _DDL_AP = {"0.5": 1, "0.75": 2, "0.9": 2, "0.95": 3}
 _DDL_AR = {"30": 1, "20": 2, "10": 2, "5": 3}
 _DEEPFAKES_1M_AP = {"0.5": 1, "0.75": 1, "0.9": 1, "0.95": 1}
 _DEEPFAKES_1M_AR = {"50": 1, "30": 1, "20": 1, "10": 1, "5": 1}
+
+
+def challenge_score(
+    ap: Mapping[str, float | None], ar: Mapping[str, float | None], name: ChallengeScore | None
+) -> float | None:
+    """The score of a challenge; None where there is none, or where one of its terms is absent."""
+    if name is None:
+        return None
+    return (ddl_score if name == "ddl-av" else deepfakes_1m_score)(ap, ar)
 
 
 def deepfakes_1m_score(ap: Mapping[str, float | None], ar: Mapping[str, float | None]) -> float | None:

@@ -146,10 +146,11 @@ def test_lists_are_mended_and_it_is_told():
         ([[0, 1]], [[0, 1, 0.7]]),
     ]
     flat = packed(clips)
-    assert len(flat.warnings) == 3
+    assert len(flat.warnings) == 4
     assert "2 proposals hold NaN" in flat.warnings[0]
-    assert "lists of 1 clips were not by falling score" in flat.warnings[1]
-    assert "2 proposals end before" in flat.warnings[2]
+    assert "1 proposals end before they start" in flat.warnings[1]
+    assert "lists of 1 clips were not by falling score" in flat.warnings[2]
+    assert "1 proposals have no length" in flat.warnings[3]
     np.testing.assert_array_equal(np.diff(flat.proposal_offsets), [2, 0, 0, 2, 1])
     np.testing.assert_array_equal(flat.proposals[:2, 2], np.float32([0.9, 0.5]))
 

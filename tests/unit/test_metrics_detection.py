@@ -8,15 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from iamsb_core.metrics.detection import (
-    accuracy,
-    best_threshold,
-    cell_auc,
-    cell_scores,
-    cell_truth,
-    equal_error_rate,
-    roc_auc,
-)
+from iamsb_core.metrics.cells import cell_auc, cell_scores, cell_truth
+from iamsb_core.metrics.detection import accuracy, best_threshold, decide, equal_error_rate, roc_auc
 from iamsb_core.metrics.scores import ddl_final, ddl_score, deepfakes_1m_score
 from iamsb_core.timeline import TimeGrid
 
@@ -44,6 +37,20 @@ def test_accuracy_and_the_best_threshold():
     assert accuracy(np.empty(0, dtype=bool), np.empty(0), 0.5) is None
     with pytest.raises(ValueError, match="at least one clip"):
         best_threshold(np.empty(0, dtype=bool), np.empty(0))
+
+
+#  score    0.9     0.6     0.4       0.3     0.3
+#  is       forged  forged  genuine   forged  genuine      called forged from 0.4 on: the first three
+def test_a_decision_by_hand():
+    found = decide(FORGED, SCORES, 0.4)
+    assert (found.threshold, found.chosen_on) == (0.4, "given")
+    assert found.accuracy == pytest.approx(3 / 5)
+    assert found.hit_rate == pytest.approx(2 / 3)
+    assert found.false_alarm_rate == pytest.approx(1 / 2)
+    assert found.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
+    genuine = decide(np.zeros(2, dtype=bool), np.array([0.1, 0.9]), 0.5, "dev")
+    assert (genuine.accuracy, genuine.hit_rate, genuine.false_alarm_rate) == (0.5, None, 0.5)
+    assert (genuine.balanced_accuracy, genuine.chosen_on) == (None, "dev")
 
 
 def test_one_kind_only_has_no_auc():
@@ -86,10 +93,38 @@ def test_cells_by_hand():
     truth = np.array([[1.0, 3.0]])
     proposals = np.array([[1.0, 2.0, 0.9], [0.0, 2.0, 0.4]])
     np.testing.assert_array_equal(cell_truth(truth, grid), [False, True, True, False])
-    np.testing.assert_array_equal(cell_scores(proposals, grid), [0.4, 0.9, 0.0, 0.0])
+    np.testing.assert_array_equal(cell_scores(proposals, grid), np.float32([0.4, 0.9, 0.0, 0.0]))
     # forged cells 0.9, 0; genuine 0.4, 0: pairs 1 + 1 + 0 + 0.5 of 4
     assert cell_auc([(4.0, truth, proposals)], hop_seconds=1.0) == pytest.approx(2.5 / 4)
     assert cell_auc([]) is None
+
+
+@st.composite
+def clips_with_cells(draw: st.DrawFn) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Clips of up to 3 s with proposals on a grid of 0.05 s, some inverted, empty or past the end."""
+    clips = []
+    for _ in range(draw(st.integers(1, 3))):
+        times = st.integers(0, 70).map(lambda n: n / 20)
+        rows = draw(st.lists(st.tuples(times, times, st.integers(0, 9).map(lambda n: n / 9)), max_size=6))
+        truth = draw(st.lists(st.tuples(times, times), max_size=2))
+        clips.append((draw(st.integers(1, 60)) / 20, np.reshape(truth, (-1, 2)), np.reshape(rows, (-1, 3))))
+    return clips
+
+
+@settings(deadline=None, max_examples=60)
+@given(clips_with_cells())
+def test_cells_painted_by_halves_equal_cells_painted_one_by_one(clips):
+    truths, scores = [], []
+    for duration, truth, proposals in clips:
+        grid = TimeGrid.covering(duration, 0.04)
+        centres = (np.arange(grid.num_cells) + 0.5) * 0.04
+        inside = (proposals[:, :1] - 1e-9 <= centres) & (centres < proposals[:, 1:2] - 1e-9)
+        best = np.max(np.where(inside, proposals[:, 2:], 0), axis=0, initial=0)
+        np.testing.assert_array_equal(cell_scores(proposals, grid), np.float32(best))
+        scores.append(best)
+        truths.append(((truth[:, :1] - 1e-9 <= centres) & (centres < truth[:, 1:] - 1e-9)).any(axis=0))
+        np.testing.assert_array_equal(cell_truth(truth, grid), truths[-1])
+    assert cell_auc(clips) == roc_auc(np.concatenate(truths), np.concatenate(scores))
 
 
 def test_challenge_scores_by_hand():

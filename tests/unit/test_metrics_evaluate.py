@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from iamsb_core.digest import plain
 from iamsb_core.localization.proposals import ClipProposals, sorted_proposals
 from iamsb_core.manifest import Forgery, Manifest, Modality, VideoRecord
 from iamsb_core.metrics.baselines import random_predictions
-from iamsb_core.metrics.bootstrap import bootstrap, paired_bootstrap
 from iamsb_core.metrics.clip_lists import Contents
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.plots import ap_figure, ar_figure, dense_protocol
@@ -169,77 +167,6 @@ def test_chance_needs_durations():
         random_predictions(unknown, np.random.default_rng(0))
     found = random_predictions(unknown, np.random.default_rng(0), durations_seconds={"a": 0.1}, num_proposals=5)
     assert found["a"].audio[:, 1].max() <= 0.1 + 1e-6
-
-
-def many(num: int, miss_share: float, seed: int) -> tuple[Manifest, dict[str, ClipProposals]]:
-    rng = np.random.default_rng(seed)
-    videos, found = [], {}
-    for index in range(num):
-        name = f"{index:04d}"
-        forged = index % 3 > 0
-        videos.append(video(name, (1, 2, Modality.AUDIO)) if forged else video(name))
-        hit = forged and rng.random() > miss_share
-        rows = [[1, 2, 0.5 + rng.random() / 2]] if hit else [[5, 6, rng.random()]]
-        found[name] = clip(name, rows, [], rows, rows[0][2])
-    return Manifest("many", Path("/"), tuple(videos)), found
-
-
-def test_bootstrap_interval_holds_the_estimate_and_narrows_with_more_clips():
-    widths = []
-    for num in (60, 960):
-        manifest, found = many(num, 0.3, 0)
-        intervals = bootstrap(manifest, found, rng=np.random.default_rng(1), num_replicates=200)
-        report = evaluate(manifest, found)
-        assert intervals["ap_0.5"].estimate == pytest.approx(report.ap_full["0.5"])
-        assert intervals["ar_5"].estimate == pytest.approx(report.ar["5"])
-        assert intervals["auc"].estimate == pytest.approx(report.auc)
-        assert all(i.low <= i.estimate <= i.high for i in intervals.values())
-        widths.append(intervals["ar_5"].high - intervals["ar_5"].low)
-    assert widths[0] / widths[1] == pytest.approx(4, rel=0.35)  # the square root of 16
-
-
-def test_bootstrap_of_a_recall_has_the_binomial_width():
-    manifest, found = many(900, 0.3, 0)
-    interval = bootstrap(manifest, found, rng=np.random.default_rng(1), num_replicates=400)["ar_5"]
-    expected = 2 * 1.96 * math.sqrt(0.3 * 0.7 / 600)
-    assert interval.high - interval.low == pytest.approx(expected, rel=0.2)
-
-
-def test_a_replicate_is_the_evaluation_of_the_clips_it_drew():
-    manifest, found = many(40, 0.3, 3)
-    drawn = np.random.default_rng(5).integers(0, 40, 40)
-    copies = [(f"{index}/{copy}", index) for copy, index in enumerate(np.sort(drawn))]
-    videos = tuple(replace(manifest.videos[index], video_id=name) for name, index in copies)
-    report = evaluate(Manifest("drawn", Path("/"), videos), {name: found[f"{index:04d}"] for name, index in copies})
-    replicate = bootstrap(manifest, found, rng=np.random.default_rng(5), num_replicates=1)
-    for key, value in report.ap_full.items():
-        assert replicate[f"ap_{key}"].low == pytest.approx(value)
-    assert replicate["ar_5"].high == pytest.approx(report.ar["5"])
-    assert replicate["auc"].low == pytest.approx(report.auc)
-    assert replicate["ap_0.5"].low != replicate["ap_0.5"].estimate
-
-
-def test_paired_bootstrap_tells_a_better_system_from_noise():
-    manifest, good = many(240, 0.1, 0)
-    _, bad = many(240, 0.5, 1)
-    _, alike = many(240, 0.1, 2)
-    better = paired_bootstrap(manifest, good, bad, rng=np.random.default_rng(0), num_replicates=300)["ap_0.5"]
-    assert better.low > 0
-    assert better.p_value < 0.01
-    same = paired_bootstrap(manifest, good, alike, rng=np.random.default_rng(0), num_replicates=300)["ap_0.5"]
-    assert same.low < 0 < same.high
-    assert same.p_value > 0.05
-    itself = paired_bootstrap(manifest, good, good, rng=np.random.default_rng(0), num_replicates=20)["ap_0.5"]
-    assert (itself.estimate, itself.low, itself.high, itself.p_value) == (0.0, 0.0, 0.0, 1.0)
-
-
-def test_bootstrap_of_nothing_and_bad_levels():
-    with pytest.raises(ValueError, match="needs clips"):
-        bootstrap(Manifest("none", Path("/"), ()), {}, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        bootstrap(MANIFEST, PERFECT, rng=np.random.default_rng(0), num_replicates=3, level=95)
-    genuine = Manifest("r", Path("/"), (MANIFEST.videos[3],))
-    assert bootstrap(genuine, PERFECT, rng=np.random.default_rng(0), num_replicates=3) == {}
 
 
 def test_curves_show_the_numbers_of_the_report():
