@@ -76,12 +76,17 @@ def register(system: type[System[Any]]) -> type[System[Any]]:
     return system
 
 
+def system_names() -> tuple[str, ...]:
+    """Every system that is registered, in order of name."""
+    return tuple(sorted(_REGISTRY))
+
+
 def system_type(name: str) -> type[System[Any]]:
     """The system of that name. Raises ValueError, with the nearest name, where there is none."""
     if name not in _REGISTRY:
         near = difflib.get_close_matches(name, _REGISTRY, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no system {name!r}; there are {', '.join(sorted(_REGISTRY))}{hint}")
+        raise ValueError(f"no system {name!r}; there are {', '.join(system_names())}{hint}")
     return _REGISTRY[name]
 
 
