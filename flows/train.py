@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 
 from flows.extract import ExtractConfig, Extraction, extract
 from iamsb_core.digest import plain
 from iamsb_core.training.config import TrainConfig
-from iamsb_core.training.recipes import Size, system_recipe, training_recipe
+from iamsb_core.training.recipes import check_size, system_recipe, training_recipe
 from storage.home import Home
 from tasks.features import check_truth
 from tasks.fitting import TrainedModel, TrainJob, checked_system_config
@@ -24,30 +24,37 @@ class TrainFlowConfig:
     """What is trained, on which features, and how."""
 
     system: str = "iamsb"
-    size: Literal["auto", "paper", "compact"] = "auto"
-    """auto: the paper's on a GPU, compact on a CPU"""
+    size: str = "auto"
+    """a preset of the system; auto: `paper` on a GPU, `compact` on a CPU"""
     system_config: dict[str, Any] = field(default_factory=dict)
     """fields of the system's configuration that differ from its size's"""
     encoders: str = "handcrafted"
     training: TrainConfig | None = None
-    """None: the schedule of the size"""
+    """None: the schedule that is named, or that of the size"""
+    schedule: str | None = None
+    """one of the system's own, such as `long` of fpn-transformer"""
     device: str = "auto"
     max_bad_share: float = 0.5
 
     def __post_init__(self) -> None:
         checked_system_config(self.system, self.system_config)
+        if self.size != "auto":
+            check_size(self.system, self.size)
+        if self.schedule is not None:
+            training_recipe("paper", self.system, self.schedule)
 
     def resolved(self) -> TrainFlowConfig:
         """With nothing left to the machine: device, size, schedule and the system's whole configuration."""
         device = resolve_device(self.device)
-        by_device: Size = "compact" if device == "cpu" else "paper"
+        by_device = "compact" if device == "cpu" else "paper"
         size = by_device if self.size == "auto" else self.size
+        schedule = training_recipe(size, self.system, self.schedule)
         return replace(
             self,
             size=size,
             device=device,
             system_config=system_recipe(self.system, size, self.system_config),
-            training=training_recipe(size) if self.training is None else self.training,
+            training=schedule if self.training is None else self.training,
         )
 
     @property

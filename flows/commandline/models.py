@@ -27,9 +27,13 @@ from flows.commandline.options import (
 def train(
     name: Name,
     root: Root,
-    system: Annotated[str, typer.Option(help="What to train.")] = "iamsb",
+    system: Annotated[str, typer.Option(help="What to train: iamsb, or the name of another system.")] = "iamsb",
+    size: Annotated[
+        str, typer.Option(help="A preset of the system: paper, compact or one of its own; auto: by the machine.")
+    ] = "auto",
+    schedule: Annotated[str | None, typer.Option(help="A schedule of the system's own, such as long.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training split [default: 40 on a GPU, 26 on a CPU].")
+        int | None, typer.Option(min=1, help="Passes over the training split [default: the schedule's].")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice [default: 0].")] = None,
     encoders: Encoders = "handcrafted",
@@ -46,6 +50,8 @@ def train(
         name=name,
         root=root,
         system=system,
+        size=size,
+        schedule=schedule,
         epochs=epochs,
         seed=seed,
         encoders=encoders,

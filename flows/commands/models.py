@@ -27,6 +27,8 @@ def train(
     name: str,
     root: Path,
     system: str,
+    size: str,
+    schedule: str | None,
     epochs: int | None,
     seed: int | None,
     encoders: str,
@@ -41,12 +43,18 @@ def train(
 
     where = "configuration" if config is None else config.name
     chosen = parse(TrainFlowConfig, given_config, where=where)
-    given: dict[str, Any] = {"system": system, "encoders": encoders, "device": device}
+    given: dict[str, Any] = {
+        "system": system,
+        "size": size,
+        "schedule": schedule,
+        "encoders": encoders,
+        "device": device,
+    }
     known = TrainFlowConfig()
     changed = {key: value for key, value in given.items() if value != getattr(known, key)}
     whole = replace(chosen, **changed).resolved()
-    schedule = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
-    done = flow(root, name, replace(whole, training=replace(whole.training, **schedule)))
+    varied = {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    done = flow(root, name, replace(whole, training=replace(whole.training, **varied)))
     terminal.say(f"{'trained before' if done.reused else 'trained'}: run {done.run_id}, {done.epochs} epochs")
     for key, value in sorted(done.metrics.items()):
         if key.split("_")[-1] in ("0.5", "auc", "selection"):
