@@ -33,9 +33,9 @@ def assemble(
 def _naming(videos: Sequence[VideoRecord], dev_name: str) -> Iterator[str]:
     num = Counter((video.split, video.is_labelled) for video in videos)
     if num["dev", True] and dev_name != "dev":
-        yield f"{num['dev', True]:,} videos of {dev_name!r} are the split dev here"
+        yield f"videos of {dev_name!r} read as the split dev: {num['dev', True]:,}"
     if num["test", False]:
-        yield f"{num['test', False]:,} test videos have no label; they can be predicted on, and not scored"
+        yield f"test videos without a label, to be predicted on and not scored: {num['test', False]:,}"
 
 
 def _with_unique_ids(videos: Sequence[VideoRecord], said: list[str]) -> Sequence[VideoRecord]:

@@ -96,8 +96,8 @@ class EntryReader:
         pairs: list[Any] = require(entry, _FIELDS[stream], list, where)
         if pairs and not modified & stream:
             # 6,160 entries of AV-Deepfake1M: a copy of the other stream's last segment
-            name = stream_name(stream)
-            self._repairs.add(f"{name} segments of entries whose {name} was not modified cleared", video_id)
+            fault = f"{stream_name(stream)} segments cleared where modify_type says that stream is genuine"
+            self._repairs.add(fault, video_id)
             return []
         return pairs
 
