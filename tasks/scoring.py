@@ -109,7 +109,7 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
         reason = next(iter(unusable.values()), "it is empty")
         raise ValueError(f"no video of the {job.split} split of {job.root} has features: {reason}")
     source = CachedFeatures(stored)
-    found = _predict(model.system, model, source, videos, job.device)
+    found = predict_videos(model.system, model, source, videos, job.device)
     manifest = manifest.with_durations({video_id: clip.duration_seconds for video_id, clip in found.items()})
     report = evaluate(manifest, found, job.protocol)
     others = _baselines(job, model, source, manifest, found) if job.baselines else {}
@@ -130,9 +130,10 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     return done
 
 
-def _predict(
+def predict_videos(
     system: System[Any], model: LoadedModel, source: FeatureSource, videos: Sequence[VideoRecord], device: str
 ) -> dict[str, ClipProposals]:
+    """What a system, of the model or with other weights, says of videos, with progress and the machine's GPU slot."""
     progress.begin(STAGE, len(videos))
     with gpu_slot(device):
         return predict(
@@ -156,7 +157,7 @@ def _baselines(
     predicted = replace(manifest, videos=tuple(video for video in manifest.videos if video.video_id in found))
     durations = {video_id: clip.duration_seconds for video_id, clip in found.items()}
     chance = random_predictions(predicted, np.random.default_rng(BASELINE_SEED), durations_seconds=durations)
-    blank = _predict(_untrained(model).to(job.device), model, source, predicted.videos, job.device)
+    blank = predict_videos(_untrained(model).to(job.device), model, source, predicted.videos, job.device)
     return {
         "random": evaluate(manifest, chance, job.protocol),
         "untrained": evaluate(manifest, blank, job.protocol),
