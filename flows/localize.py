@@ -8,10 +8,13 @@ from prefect import flow
 
 from flows.evaluate import CHAMPION
 from iamsb_core.report import Thresholds
+from iamsb_core.report.exports import export_formats
+from iamsb_core.report.verdict import FALSE_ALARMS_PER_HOUR
 from storage.home import Home
-from tasks.models import localize_videos
+from tasks.localization import localize_videos, write_summary
+from tasks.media_inputs import find_videos, report_folders
 from tasks.policy import resolve_device
-from tasks.reporting import Localized, report_folders
+from tasks.reporting import Localized, ReportOptions
 
 
 @flow(name="localize")
@@ -21,16 +24,31 @@ def localize(
     out: Path | None = None,
     device: str = "auto",
     thresholds: Thresholds | None = None,
+    *,
+    recursive: bool = False,
+    exports: tuple[str, ...] = (),
+    false_alarms_per_hour: float = FALSE_ALARMS_PER_HOUR,
+    again: bool = False,
 ) -> tuple[Localized, ...]:
-    """Report when, and in which stream, videos were forged. Raises RuntimeError where none could be examined."""
+    """Report when, and in which stream, videos were forged: files, folders and patterns.
+
+    A video whose report is there for the same bytes, model and settings is examined `again` only if told so. Several
+    videos get summary.json, summary.csv and index.html too. Raises RuntimeError where none could be examined.
+    """
     home = Home.current()
     if not videos:
         raise ValueError("give at least one video")
-    missing = [video for video in videos if not video.is_file()]
-    if missing:
-        raise ValueError(f"no file {missing[0]}" + (f", nor {len(missing) - 1} others" if missing[1:] else ""))
-    places = report_folders([video.absolute() for video in videos], out, home.root / "reports")
-    done = localize_videos(home, model, places, resolve_device(device), thresholds)
+    export_formats(exports)
+    found = find_videos(videos, recursive=recursive)
+    alone = len(videos) == 1 and videos[0].is_file()
+    root = home.reports if out is None else out.absolute()
+    places = report_folders(found, None if out is None else root, root, alone=alone)
+    options = ReportOptions(
+        thresholds=thresholds, false_alarms_per_hour=false_alarms_per_hour, exports=exports, again=again
+    )
+    done = localize_videos(home, model, places, resolve_device(device), options)
+    if not alone:
+        write_summary(root, model, done)
     if all(one.state == "failed" for one in done):
-        raise RuntimeError(f"none of {len(done)} videos could be examined; {done[0].video}: {done[0].error}")
+        raise RuntimeError(f"none of {len(done)} videos could be examined; {done[0].error}")
     return done

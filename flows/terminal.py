@@ -22,7 +22,8 @@ from rich.table import Table
 from iamsb_core.digest import plain
 from tasks import progress
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
+DONE, FAILED, WRONG_USAGE, FORGED = 0, 1, 2, 3
+"""exit codes; the last only where a command was asked to tell by it that something is forged"""
 _FILE_COLUMNS = 120
 _HANDLER = "iamsb-terminal"
 _OURS = ("iamsb_core", "storage", "tasks", "flows")
@@ -59,7 +60,7 @@ class Terminal:
                 return self._failed(message_of(error), FAILED)
             if self.json_wanted:
                 self._write(document)
-            return FAILED if document.get("failed") else DONE
+            return int(document.get("exit_code", FAILED if document.get("failed") else DONE))
 
     def say(self, text: str) -> None:
         """A line of the readable summary; nothing where JSON is wanted."""

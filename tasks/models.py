@@ -1,4 +1,4 @@
-"""Prefect tasks of training, evaluation, localisation and promotion."""
+"""Prefect tasks of training, evaluation and promotion."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 
 from iamsb_core.datasets.registry import read_dataset
 from iamsb_core.datasets.validation import validate
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import STREAMS, VideoRecord, stream_name
-from iamsb_core.report import Thresholds
 from iamsb_core.training.model_folder import ModelCard, read_card
 from storage.feature_store import FeatureStore
 from storage.home import Home
@@ -29,7 +28,6 @@ from tasks.policy import (
     TRAIN_TIMEOUT_SECONDS,
     worth_retrying,
 )
-from tasks.reporting import Localized, Localizer
 from tasks.scoring import EvaluateJob, Evaluation
 
 RETRIED = {"retries": NUM_RETRIES, "retry_delay_seconds": RETRY_DELAYS, "retry_condition_fn": worth_retrying}
@@ -93,19 +91,6 @@ def champion(home: Home) -> ModelRef | None:
 def promote(home: Home, model: ModelRef) -> None:
     """Make a registered model the champion."""
     set_alias(home, model.version)
-
-
-@task(**RETRIED, timeout_seconds=PREDICT_TIMEOUT_SECONDS)
-def localize_videos(
-    home: Home, uri: str, places: dict[Path, Path], device: str, thresholds: Thresholds | None
-) -> tuple[Localized, ...]:
-    """Report on each video, with the model and its encoders loaded once."""
-    folder, ref = resolve_model(home, uri)
-    localizer = Localizer.load(folder, ref, device, thresholds)
-    done = tuple(localizer.report(video, place) for video, place in places.items())
-    lines = [f"- `{one.video}`: {one.decision or one.error} {one.report_html or ''}" for one in done]
-    create_markdown_artifact("\n".join(lines), key="localized", description=f"{len(done)} videos")
-    return done
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,39 +1,34 @@
-"""Inside one localisation task: decode once, encode, localise, write the report."""
+"""Inside one localisation task: decode each video once, encode, localise, write the report; the next one is decoded
+meanwhile."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from iamsb_core.data.dataset import Item
-from iamsb_core.digest import digest
-from iamsb_core.encoders.base import EncodedTrack, Encoder
-from iamsb_core.encoders.load import load_encoder
-from iamsb_core.manifest import STREAMS, Modality
+from iamsb_core.localizer import Localizer
 from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.media.isolation import MediaDecoder
-from iamsb_core.report import (
-    EncoderFacts,
-    ModelFacts,
-    Report,
-    ReportFiles,
-    Thresholds,
-    build_report,
-    write_report,
-)
-from iamsb_core.timeline import FeatureTrack
-from iamsb_core.training.model_folder import LoadedModel, ModelCard, load_model
-from iamsb_core.training.predict import localize_items
-from iamsb_core.training.validation import DECISION_THRESHOLD, DISPLAY_THRESHOLD
-from storage.refs import ModelRef
+from iamsb_core.report import Thresholds, document, write_exports
+from iamsb_core.report.verdict import FALSE_ALARMS_PER_HOUR
+from iamsb_core.report.write import HTML_FILE, JSON_FILE, POSTER_FILE
+from tasks.earlier_reports import earlier_report, remember_report
 from tasks.policy import gpu_slot
 
 log = logging.getLogger(__name__)
+
+Rows = tuple[tuple[float, float, float], ...]
+Prepared = dict[str, Any] | Future[DecodedClip]
+"""the document of an earlier report, or a clip on its way"""
+
+NUM_AHEAD = 1
+"""clips decoded before their turn: their pictures lie on disk, 3.8 MB a second each"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,135 +37,125 @@ class Localized:
 
     video: Path
     state: Literal["done", "failed"]
+    reused: bool = False
+    """whether an earlier report says it"""
     decision: str = ""
     clip_score: float = 0.0
-    audio: tuple[tuple[float, float, float], ...] = ()
+    duration_seconds: float = 0.0
+    audio: Rows = ()
     """segments shown in the report: start seconds, end seconds, score"""
-    visual: tuple[tuple[float, float, float], ...] = ()
-    fused: tuple[tuple[float, float, float], ...] = ()
+    visual: Rows = ()
+    fused: Rows = ()
     warnings: tuple[str, ...] = ()
     report_json: Path | None = None
     report_html: Path | None = None
     report_vtt: Path | None = None
+    poster: Path | None = None
     error: str = ""
+    """a sentence that names the video and the way out"""
+    error_kind: str = ""
+    """the same in a word, such as `truncated`"""
 
 
-@dataclass(frozen=True)
-class Localizer:
-    """A model with its encoders, on a device."""
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """How reports are made."""
 
-    model: LoadedModel
-    ref: ModelRef
-    encoders: Mapping[Modality, Encoder]
-    device: str
-    thresholds: Thresholds
+    thresholds: Thresholds | None = None
+    """None: those chosen on the model's own dev split"""
+    false_alarms_per_hour: float = FALSE_ALARMS_PER_HOUR
+    """the target from which a clip is called forged"""
+    exports: tuple[str, ...] = ()
+    """names of formats, or `all`"""
+    again: bool = False
+    """examine videos whose report is there too"""
 
-    @classmethod
-    def load(cls, folder: Path, ref: ModelRef, device: str, thresholds: Thresholds | None) -> Localizer:
-        """Without thresholds, those chosen on the model's own dev split.
 
-        Raises ValueError where the model, or the weights of its encoders, cannot be used here.
-        """
-        model = load_model(folder, device)
-        specs = {Modality.AUDIO: model.card.audio_encoder, Modality.VISUAL: model.card.visual_encoder}
-        encoders = {modality: load_encoder(spec, device) for modality, spec in specs.items()}
-        return cls(model, ref, encoders, device, _own_thresholds(model.card) if thresholds is None else thresholds)
+def examine(
+    localizer: Localizer, places: Mapping[Path, Path], options: ReportOptions, workdir: Path
+) -> Iterator[Localized]:
+    """One result for each video, in order; a video that cannot be used is a result too.
 
-    def report(self, video: Path, folder: Path) -> Localized:
-        """Report on one video; one that cannot be decoded is a result too."""
+    places: the folder of each video's report; workdir: for decoded pictures, on a disk and not in memory.
+    """
+    with closing(_prepared(localizer, places, options, workdir)) as prepared:
+        for video, found in prepared:
+            try:
+                yield _result(localizer, video, found, places[video], options)
+            except (DecodeError, ValueError) as error:
+                said = str(error) if str(video) in str(error) else f"{video}: {error}"
+                log.warning("%s", said)
+                kind = error.kind if isinstance(error, DecodeError) else "refused"
+                yield Localized(video=video, state="failed", error=said, error_kind=kind)
+
+
+def _result(localizer: Localizer, video: Path, found: Prepared, folder: Path, options: ReportOptions) -> Localized:
+    if isinstance(found, Future):
+        return _report(localizer, video, found.result(), folder, options)
+    if options.exports:
+        write_exports(folder, found, options.exports)
+    return _localized(video, found, folder, reused=True)
+
+
+def _prepared(
+    localizer: Localizer, places: Mapping[Path, Path], options: ReportOptions, workdir: Path
+) -> Generator[tuple[Path, Prepared]]:
+    """Each video with its earlier report, or with its clip; the next ones are being decoded while this one is used."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    with MediaDecoder(workdir=workdir) as decoder, ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: deque[tuple[Path, Prepared]] = deque()
+        finished = False
         try:
-            with MediaDecoder() as decoder, gpu_slot(self.device):
-                clip = decoder.decode(video, self.model.card.visual_encoder.view, audio=True)
-                return self._report(video, clip, folder)
-        except DecodeError as error:
-            log.warning("%s: %s", video, error)
-            return Localized(video=video, state="failed", error=f"{error.kind}: {error}")
-
-    def _report(self, video: Path, clip: DecodedClip, folder: Path) -> Localized:
-        tracks = _encode(clip, self.encoders)
-        card = self.model.card
-        truth = {modality: np.zeros((0, 2)) for modality in STREAMS}
-        item = Item(video.name, clip.duration_seconds, tracks, truth)
-        (proposals,) = localize_items(self.model.system, [item], card.streams, card.window_seconds, self.device)
-        has = {modality: track is not None for modality, track in tracks.items()}
-        report = build_report(
-            media=video,
-            clip=clip,
-            proposals=proposals,
-            model=_facts(self.ref, card),
-            encoders=EncoderFacts(
-                audio=card.audio_encoder if has[Modality.AUDIO] else None,
-                visual=card.visual_encoder if has[Modality.VISUAL] else None,
-                device=self.device,
-            ),
-            command=("iamsb", "localize", str(video), "--model", self.ref.uri),
-            thresholds=self.thresholds,
-        )
-        return _localized(video, report, write_report(folder, report, clip))
+            for video, folder in places.items():
+                earlier = None if options.again else earlier_report(folder, video, localizer.settings)
+                waiting.append((video, earlier or pool.submit(localizer.decode, decoder, video)))
+                if len(waiting) > NUM_AHEAD:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+            finished = True
+        finally:
+            if not finished:  # stopped half way: nobody wants what is being decoded
+                decoder.abort()
+                pool.shutdown(cancel_futures=True)
 
 
-def _own_thresholds(card: ModelCard) -> Thresholds:
-    """The operating points that training chose; the defaults for a model that was trained without a dev split."""
-    named = {"display": DISPLAY_THRESHOLD, "decision": DECISION_THRESHOLD}
-    chosen = {name: card.metrics[metric] for name, metric in named.items() if metric in card.metrics}
-    return Thresholds(**chosen)
+def _report(localizer: Localizer, video: Path, clip: DecodedClip, folder: Path, options: ReportOptions) -> Localized:
+    with gpu_slot(localizer.device):
+        found = localizer.examine(video, clip, command(video, localizer, options))
+    found.save(folder, options.exports)
+    data = document(found.report)
+    remember_report(folder, data, localizer.settings)
+    return _localized(video, data, folder, reused=False)
 
 
-def _localized(video: Path, report: Report, files: ReportFiles) -> Localized:
+def command(video: Path, localizer: Localizer, options: ReportOptions) -> tuple[str, ...]:
+    """What to type for the same report."""
+    words = ["iamsb", "localize", str(video), "--model", localizer.uri]
+    if options.false_alarms_per_hour != FALSE_ALARMS_PER_HOUR:
+        words += ["--false-alarms-per-hour", f"{options.false_alarms_per_hour:g}"]
+    return tuple(words)
+
+
+def _localized(video: Path, data: Mapping[str, Any], folder: Path, *, reused: bool) -> Localized:
     shown = {
-        name: () if lane is None else tuple((s.start_seconds, s.end_seconds, s.score) for s in lane.segments)
-        for name, lane in report.lanes.items()
+        lane: tuple((each["start_seconds"], each["end_seconds"], each["score"]) for each in segments)
+        for lane, segments in data["segments"].items()
     }
+    poster = folder / POSTER_FILE
     return Localized(
         video=video,
         state="done",
-        decision=report.verdict.decision,
-        clip_score=report.verdict.clip_score,
+        reused=reused,
+        decision=data["verdict"]["decision"],
+        clip_score=data["verdict"]["clip_score"],
+        duration_seconds=data["media"]["duration_seconds"],
         audio=shown["audio"],
         visual=shown["visual"],
         fused=shown["fused"],
-        warnings=report.warnings,
-        report_json=files.json,
-        report_html=files.html,
-        report_vtt=files.vtt,
+        warnings=tuple(data["warnings"]),
+        report_json=folder / JSON_FILE,
+        report_html=folder / HTML_FILE,
+        report_vtt=folder / "report.vtt",
+        poster=poster if poster.is_file() else None,
     )
-
-
-def _encode(clip: DecodedClip, encoders: Mapping[Modality, Encoder]) -> dict[Modality, EncodedTrack | None]:
-    """Both streams, None for one that the clip lacks; in the store's precision, so that a report and an evaluation
-    of the same clip agree."""
-    present = {Modality.AUDIO: clip.waveform is not None, Modality.VISUAL: clip.frames is not None}
-    tracks = {modality: encoders[modality].encode([clip])[0] for modality in STREAMS if present[modality]}
-    return {modality: _as_stored(tracks[modality]) if modality in tracks else None for modality in STREAMS}
-
-
-def _as_stored(track: EncodedTrack) -> EncodedTrack:
-    return EncodedTrack(_half(track.main), None if track.fine is None else _half(track.fine))
-
-
-def _half(track: FeatureTrack) -> FeatureTrack:
-    return FeatureTrack(track.values.astype(np.float16), track.grid)
-
-
-def _facts(ref: ModelRef, card: ModelCard) -> ModelFacts:
-    return ModelFacts(
-        uri=ref.uri,
-        digest=ref.sha256,
-        system=card.system,
-        config_digest=digest(card.system_config),
-        run_id=ref.run_id or None,
-    )
-
-
-def report_folders(videos: list[Path], out: Path | None, otherwise: Path) -> dict[Path, Path]:
-    """Where each video's report goes: `out` itself for one, a folder of its own name in it for several.
-
-    Where no `out` was named, every path has a folder of its own in `otherwise`, so that no report is written over.
-    """
-    own = {video: f"{video.stem}-{digest(str(video))[:8]}" for video in videos}
-    if out is None:
-        return {video: otherwise / own[video] for video in videos}
-    if len(videos) == 1:
-        return {videos[0]: out}
-    names = [video.stem for video in videos]
-    return {video: out / (video.stem if names.count(video.stem) == 1 else own[video]) for video in videos}

@@ -122,16 +122,3 @@ def robustness(
         out=out,
         device=device,
     )
-
-
-@app.command()
-def localize(
-    videos: Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...")],
-    model: Model = CHAMPION,
-    out: Annotated[Path | None, typer.Option(help="Folder for the reports [default: IAMSB_HOME/reports].")] = None,
-    device: Device = "auto",
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Say when, and in which stream, videos were forged: report.json, report.html and subtitles for each."""
-    carry_out("models.localize", as_json, debug, videos=videos, model=model, out=out, device=device)

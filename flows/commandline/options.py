@@ -48,7 +48,15 @@ Model = Annotated[str, typer.Option(help="URI that `train` printed, a model fold
 
 CHAMPION = "models:/iamsb@champion"
 WITHOUT_FLOWS = frozenset(
-    {"dataset_check.check", "features.export", "features.verify", "features.repair", "scoring.score"}
+    {
+        "dataset_check.check",
+        "features.export",
+        "features.verify",
+        "features.repair",
+        "scoring.score",
+        "submission.check",
+    }
+    | {"localize.export"}
     | {"machine.down", "machine.doctor"}
 )
 """These read and report; nothing of theirs is recorded, so they start no server."""

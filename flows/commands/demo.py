@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.commands.datasets import show as show_dataset
-from flows.commands.models import evaluation_document, show_localized, show_metrics
+from flows.commands.localize import show_localized
+from flows.commands.models import evaluation_document, show_metrics
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal

@@ -1,4 +1,4 @@
-"""`iamsb train`, `evaluate` and `localize`."""
+"""`iamsb train` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -141,38 +141,6 @@ def show_metrics(
 def _percentages(metrics: StreamMetrics) -> list[str]:
     values = [*metrics.ap.values(), *metrics.ar.values(), metrics.auc]
     return ["-" if value is None else f"{100 * value:.1f}" for value in values]
-
-
-def localize(
-    terminal: Terminal,
-    *,
-    orchestrator: Orchestrator,
-    videos: list[Path],
-    model: str,
-    out: Path | None,
-    device: str,
-) -> dict[str, Any]:
-    """Run the localisation flow; failed where a video could not be examined."""
-    serve(orchestrator)
-    from flows.localize import localize as flow  # noqa: PLC0415
-
-    done = flow(videos, model, out, device)
-    for one in done:
-        show_localized(terminal, one)
-    failed = any(one.state == "failed" for one in done)
-    return {"failed": failed, "model": model, "videos": plain(done)}
-
-
-def show_localized(terminal: Terminal, one: Any) -> None:
-    """One video's result: the segments of each stream, and what is to be known about them."""
-    terminal.say(f"{one.video}: {one.decision or one.error} ({one.clip_score:.2f})")
-    for stream in ("audio", "visual"):
-        for start, end, confidence in getattr(one, stream):
-            terminal.say(f"  {stream:6} {start:8.3f} - {end:8.3f} s  {confidence:.2f}")
-    for warning in one.warnings:
-        terminal.say(f"  note: {warning}")
-    if one.report_html is not None:
-        terminal.say(f"  report: {one.report_html}")
 
 
 def _tracking_uri() -> str:

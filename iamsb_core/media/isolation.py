@@ -38,6 +38,7 @@ class MediaDecoder:
         self._workdir = str(workdir) if workdir is not None else None
         self._lock = threading.Lock()
         self._child: DecodingProcess | None = None
+        self._aborted = False
 
     def __enter__(self) -> MediaDecoder:
         return self
@@ -51,6 +52,13 @@ class MediaDecoder:
         """End the child process; a later call starts another."""
         with self._lock:
             self._drop()
+
+    def abort(self) -> None:
+        """End whatever the child is doing, from any thread: a call that waits for it raises DecodeError `aborted`."""
+        self._aborted = True
+        child = self._child
+        if child is not None:
+            child.process.kill()
 
     @property
     def pid(self) -> int | None:
@@ -92,6 +100,8 @@ class MediaDecoder:
         try:
             return self._ask_child(path, request)
         except CrashError as error:
+            if self._aborted:
+                raise DecodeError(f"the decoding of {path} was stopped; run it again", kind="aborted") from None
             if error.accepted:
                 raise
             return self._ask_child(path, request)  # lost while idle: the system may reap it later than it dies
