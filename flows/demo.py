@@ -13,8 +13,9 @@ from flows.forge import forge
 from flows.localize import localize
 from flows.train import TrainFlowConfig, train
 from iamsb_core.digest import digest
-from iamsb_core.forgery.config import ForgeConfig, demo_forgery, quick_forgery, real_forgery
+from iamsb_core.forgery.config import ForgeConfig
 from iamsb_core.forgery.forge import ForgeSummary
+from iamsb_core.forgery.presets import demo_forgery, quick_forgery, real_forgery
 from iamsb_core.training.recipes import training_recipe
 from storage.home import Home
 from tasks.fitting import TrainedModel

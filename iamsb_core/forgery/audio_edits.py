@@ -28,17 +28,18 @@ def forge_audio(
     recording: Recording,
     others: tuple[Recording, ...],
     fade_samples: int,
+    strength: float = 1.0,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """The clip's waveform (n,) with the span [start, stop) of it forged; every sample outside is left as it was.
 
-    offset: where the clip starts in the recording, in samples. others: recordings of other people; without any, a
-    splice comes from the same one.
+    offset: where the clip starts in the recording, in samples. others: recordings of other people, longer than the
+    span; without any, a splice comes from the same one. strength: see `difficulty.Difficulty`.
     """
     start, stop = span
     where = (offset + start, offset + stop)
     genuine = waveform[start:stop].astype(np.float64)
-    replacement = _match_level(_REPLACEMENTS[method](recording, others, where, rng), genuine, recording)
+    replacement = _match_level(_REPLACEMENTS[method](recording, others, where, strength, rng), genuine, recording)
     fade = _fade(len(genuine), fade_samples)
     forged = waveform.copy()
     forged[start:stop] = (fade * replacement + (1 - fade) * genuine).astype(np.float32)
@@ -65,11 +66,15 @@ def _fade(num_samples: int, fade_samples: int) -> Signal:
     return np.concatenate([ramp, np.ones(num_samples - 2 * ramp_length), ramp[::-1]])
 
 
-def _splice_same(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Signal:
+def _splice_same(
+    recording: Recording, _: tuple[Recording, ...], where: Span, _strength: float, rng: np.random.Generator
+) -> Signal:
     return _elsewhere(recording, where[1] - where[0], where, rng)
 
 
-def _splice_other(recording: Recording, others: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Signal:
+def _splice_other(
+    recording: Recording, others: tuple[Recording, ...], where: Span, _strength: float, rng: np.random.Generator
+) -> Signal:
     usable = [other for other in others if len(other.waveform) > where[1] - where[0]]
     if not usable:
         return _elsewhere(recording, where[1] - where[0], where, rng)
@@ -98,25 +103,37 @@ def _in_context(recording: Recording, where: Span, transform: Callable[[Signal],
     return around[where[0] - first : where[1] - first]
 
 
-def _pitch_shift(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Signal:
-    semitones = _either_sign(rng) * rng.uniform(2.0, 5.0)
+def _pitch_shift(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Signal:
+    semitones = strength * _either_sign(rng) * rng.uniform(2.0, 5.0)
     return _in_context(recording, where, lambda signal: shift_pitch(signal, 2 ** (semitones / 12)))
 
 
-def _formant_shift(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Signal:
-    ratio = rng.uniform(1.15, 1.35) ** _either_sign(rng)
+def _formant_shift(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Signal:
+    ratio = rng.uniform(1.15, 1.35) ** (strength * _either_sign(rng))
     return _in_context(recording, where, lambda signal: shift_formants(signal, ratio))
 
 
-def _vocoder(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Signal:
-    num_mels = int(rng.choice([40, 64, 80]))
-    return _in_context(recording, where, lambda signal: vocode(signal, num_mels=num_mels, num_iterations=16, rng=rng))
+def _vocoder(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Signal:
+    num_mels, num_iterations = round(int(rng.choice([40, 64, 80])) / strength), round(16 / strength)
+
+    def vocoded(signal: Signal) -> Signal:
+        return vocode(signal, num_mels=num_mels, num_iterations=num_iterations, rng=rng)
+
+    return _in_context(recording, where, vocoded)
 
 
-def _time_stretch(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Signal:
+def _time_stretch(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Signal:
     """Slower or faster speech of the same moment: the content around the span's middle, made as long as the span."""
     length = where[1] - where[0]
-    factor = rng.uniform(1.2, 1.5) ** _either_sign(rng)
+    factor = rng.uniform(1.2, 1.5) ** (strength * _either_sign(rng))
     num_content = min(max(round(length / factor), 1024), len(recording.waveform))
     first = int(np.clip(sum(where) // 2 - num_content // 2, 0, len(recording.waveform) - num_content))
     return stretch(recording.waveform[first : first + num_content].astype(np.float64), length)
@@ -126,7 +143,9 @@ def _either_sign(rng: np.random.Generator) -> int:
     return 1 if rng.random() < 0.5 else -1
 
 
-_REPLACEMENTS: dict[AudioMethod, Callable[[Recording, tuple[Recording, ...], Span, np.random.Generator], Signal]] = {
+_REPLACEMENTS: dict[
+    AudioMethod, Callable[[Recording, tuple[Recording, ...], Span, float, np.random.Generator], Signal]
+] = {
     "splice_same": _splice_same,
     "splice_other": _splice_other,
     "pitch_shift": _pitch_shift,

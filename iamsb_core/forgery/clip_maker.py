@@ -1,31 +1,32 @@
-"""Makes one clip: cuts it from its recording, forges it where planned, encodes it, and says what was done."""
+"""Makes one clip: cuts it from its recordings, forges it where planned, and says what was done."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iamsb_core.digest import plain
 from iamsb_core.forgery.audio_edits import forge_audio
-from iamsb_core.forgery.config import FRAME_RATE_HZ, SAMPLES_PER_FRAME, ForgeConfig
-from iamsb_core.forgery.encode import encode_clip
-from iamsb_core.forgery.placement import Span, place_spans
+from iamsb_core.forgery.config import (
+    DONOR_METHODS,
+    FRAME_RATE_HZ,
+    SAMPLES_PER_FRAME,
+    AudioMethod,
+    ForgeConfig,
+    VisualMethod,
+)
+from iamsb_core.forgery.placement import Span
 from iamsb_core.forgery.plan import ClipPlan
-from iamsb_core.forgery.recording import Recording, load_recording
+from iamsb_core.forgery.recording import Recording
+from iamsb_core.forgery.spans import forged_spans
+from iamsb_core.forgery.takes import Genuine, Pictures, Take
 from iamsb_core.forgery.visual_edits import forge_frames, visible_change
 from iamsb_core.media.clip import SAMPLE_RATE_HZ
 
+M = TypeVar("M", AudioMethod, VisualMethod)
 _NUM_VISUAL_TRIES = 4
 _MIN_VISIBLE_CHANGE = 8.0
 """grey levels, see `visible_change`: above what coding at CRF 23 leaves"""
@@ -44,169 +45,96 @@ class ForgedSpan:
 class ForgedClip:
     """A clip before encoding, with its truth."""
 
-    frames: NDArray[np.uint8]
+    pictures: Pictures
     waveform: NDArray[np.float32]
     audio: tuple[ForgedSpan, ...]
     visual: tuple[ForgedSpan, ...]
 
 
-def forge_clip(plan: ClipPlan, recording: Recording, others: tuple[Recording, ...], config: ForgeConfig) -> ForgedClip:
-    """Cut and forge one clip; a pure function of its arguments."""
+def genuine_clip(plan: ClipPlan, recordings: Mapping[str, Recording]) -> Genuine:
+    """The clip's takes, untouched."""
+    return Genuine(tuple(Take(recordings[piece.source], piece.first_frame, piece.num_frames) for piece in plan.pieces))
+
+
+def forge_clip(plan: ClipPlan, recordings: Mapping[str, Recording], config: ForgeConfig) -> ForgedClip:
+    """Cut and forge one clip; a pure function of its arguments. recordings: those of its pieces and others, by key."""
     rng = np.random.default_rng(plan.seed)
-    first, last = plan.first_frame, plan.first_frame + plan.num_frames
-    frames = np.asarray(recording.frames[first:last])
-    waveform = recording.waveform[first * SAMPLES_PER_FRAME : last * SAMPLES_PER_FRAME]
-    audio_spans, visual_spans = _spans(plan, recording.voiced[first:last], config, rng)
-    audio: list[ForgedSpan] = []
-    visual: list[ForgedSpan] = []
-    for span in audio_spans:
-        waveform, done = _forge_audio_span(waveform, first, span, recording, others, config=config, rng=rng)
-        audio.append(done)
-    for span in visual_spans:
-        frames, done = _forge_visual_span(frames, first, span, recording, others, config=config, rng=rng)
-        visual.append(done)
-    return ForgedClip(frames, waveform, tuple(audio), tuple(visual))
-
-
-def _forge_audio_span(
-    waveform: NDArray[np.float32],
-    first_frame: int,
-    span: Span,
-    recording: Recording,
-    others: tuple[Recording, ...],
-    *,
-    config: ForgeConfig,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], ForgedSpan]:
-    method = config.audio_methods[int(rng.integers(len(config.audio_methods)))]
-    forged = forge_audio(
-        waveform,
-        first_frame * SAMPLES_PER_FRAME,
-        span,
-        method,
-        recording=recording,
-        others=others,
-        fade_samples=round(config.audio_fade_seconds * SAMPLE_RATE_HZ),
-        rng=rng,
+    genuine = genuine_clip(plan, recordings)
+    maker = _Maker(genuine, tuple(recordings[key] for key in plan.others), plan, config, rng)
+    audio_spans, visual_spans = forged_spans(plan.kind, genuine.voiced, config, joints=genuine.joints, rng=rng)
+    waveform = genuine.waveform()
+    audio = tuple(maker.forge_sound(waveform, span) for span in audio_spans)
+    visual = [maker.forge_picture(span) for span in visual_spans]
+    pictures = Pictures(
+        genuine, tuple((span[0], frames) for span, (frames, _) in zip(visual_spans, visual, strict=True))
     )
-    return forged, ForgedSpan(span[0] / SAMPLE_RATE_HZ, span[1] / SAMPLE_RATE_HZ, method)
+    return ForgedClip(pictures, waveform, audio, tuple(done for _, done in visual))
 
 
-def _forge_visual_span(
-    frames: NDArray[np.uint8],
-    first_frame: int,
-    span: Span,
-    recording: Recording,
-    others: tuple[Recording, ...],
-    *,
-    config: ForgeConfig,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.uint8], ForgedSpan]:
-    """A few methods are tried until one changes something to see: a still face looks the same a second later."""
-    best, best_method, best_change = frames, config.visual_methods[0], -1.0
-    for _ in range(_NUM_VISUAL_TRIES):
-        method = config.visual_methods[int(rng.integers(len(config.visual_methods)))]
-        forged = forge_frames(
-            frames,
-            first_frame,
-            span,
+@dataclass(frozen=True)
+class _Maker:
+    """Forges spans of one clip."""
+
+    genuine: Genuine
+    others: tuple[Recording, ...]
+    plan: ClipPlan
+    config: ForgeConfig
+    rng: np.random.Generator
+
+    def forge_sound(self, waveform: NDArray[np.float32], span: Span) -> ForgedSpan:
+        """Forge the span (in samples) in place."""
+        start, stop = span
+        take, begins = self.genuine.at(start // SAMPLES_PER_FRAME)
+        length = stop - start
+        usable = tuple(other for other in self.others if len(other.waveform) > length)
+        method: AudioMethod = self._draw(self.config.methods_of(self.plan.split).audio, usable)
+        waveform[start:stop] = forge_audio(
+            waveform[start:stop],
+            start + (take.first_frame - begins) * SAMPLES_PER_FRAME,
+            (0, length),
             method,
-            recording=recording,
-            others=others,
-            fade_frames=config.visual_fade_frames,
-            rng=rng,
+            recording=take.recording,
+            others=usable,
+            fade_samples=round(self.config.audio_fade_seconds * self.config.level.fade_scale * SAMPLE_RATE_HZ),
+            strength=self.config.level.strength,
+            rng=self.rng,
         )
-        change = visible_change(frames[slice(*span)], forged[slice(*span)])
-        if change > best_change:
-            best, best_method, best_change = forged, method, change
-        if change >= _MIN_VISIBLE_CHANGE:
-            break
-    return best, ForgedSpan(span[0] / FRAME_RATE_HZ, span[1] / FRAME_RATE_HZ, best_method)
+        return ForgedSpan(start / SAMPLE_RATE_HZ, stop / SAMPLE_RATE_HZ, method)
 
+    def forge_picture(self, span: Span) -> tuple[NDArray[np.uint8], ForgedSpan]:
+        """The span's forged frames. A few methods are tried until one changes something to see: a still face looks
+        the same a second later."""
+        start, stop = span
+        take, begins = self.genuine.at(start)
+        frames = self.genuine.frames(start, stop)
+        usable = tuple(other for other in self.others if other.num_frames >= len(frames))
+        best, best_method, best_change = frames, "", -1.0
+        for _ in range(_NUM_VISUAL_TRIES):
+            method: VisualMethod = self._draw(self.config.methods_of(self.plan.split).visual, usable)
+            forged = forge_frames(
+                frames,
+                start + take.first_frame - begins,
+                (0, len(frames)),
+                method,
+                recording=take.recording,
+                others=usable,
+                fade_frames=int(np.ceil(self.config.visual_fade_frames * self.config.level.fade_scale)),
+                strength=self.config.level.strength,
+                rng=self.rng,
+            )
+            change = visible_change(frames, forged)
+            if change > best_change:
+                best, best_method, best_change = forged, method, change
+            if change >= _MIN_VISIBLE_CHANGE:
+                break
+        return best, ForgedSpan(start / FRAME_RATE_HZ, stop / FRAME_RATE_HZ, best_method)
 
-def _spans(
-    plan: ClipPlan, voiced: NDArray[np.bool_], config: ForgeConfig, rng: np.random.Generator
-) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Audio spans in samples of the clip, visual spans in frames of it."""
-
-    def place(units_per_frame: int, taken: tuple[Span, ...] = (), most: int = config.max_segments) -> tuple[Span, ...]:
-        return place_spans(
-            int(rng.integers(1, most + 1)),
-            voiced,
-            units_per_frame=units_per_frame,
-            frame_rate_hz=FRAME_RATE_HZ,
-            segment_seconds=config.segment_seconds,
-            taken=taken,
-            rng=rng,
-        )
-
-    if plan.kind == "audio":
-        return place(SAMPLES_PER_FRAME), ()
-    if plan.kind == "visual":
-        return (), place(1)
-    if plan.kind == "both_same_time":
-        visual = place(1)
-        return tuple((start * SAMPLES_PER_FRAME, stop * SAMPLES_PER_FRAME) for start, stop in visual), visual
-    if plan.kind == "both_different_times":
-        visual = place(1, most=1)
-        taken = tuple((start * SAMPLES_PER_FRAME, stop * SAMPLES_PER_FRAME) for start, stop in visual)
-        return place(SAMPLES_PER_FRAME, taken, most=1), visual
-    return (), ()
-
-
-def make_clip(plan: ClipPlan, config: ForgeConfig, recordings: Path, out: Path, notes: Path) -> None:
-    """Write out/<file> and, last, notes/<number>.json with its metadata; nothing is done where that is there."""
-    note = note_path(notes, plan)
-    if note.is_file():
-        return
-    recording = _recording(recordings / plan.source)
-    clip = forge_clip(plan, recording, tuple(_recording(recordings / key) for key in plan.others), config)
-    encode_clip(out / plan.file, clip.frames, clip.waveform, config.encoding)
-    partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps(_note(plan, recording, clip)))
-    partial.replace(note)
-
-
-def note_path(notes: Path, plan: ClipPlan) -> Path:
-    """Where a made clip's metadata is kept until all are made."""
-    return notes / f"{plan.seed[1]:06d}.json"
-
-
-def _note(plan: ClipPlan, recording: Recording, clip: ForgedClip) -> dict[str, Any]:
-    return {
-        "file": plan.file,
-        "split": plan.split,
-        "kind": plan.kind,
-        "num_frames": plan.num_frames,
-        "audio": plain(clip.audio),
-        "visual": plain(clip.visual),
-        "identity": recording.person,
-        "source": recording.name,
-        "source_start_seconds": plan.first_frame / FRAME_RATE_HZ,
-    }
-
-
-@lru_cache(maxsize=256)
-def _recording(folder: Path) -> Recording:
-    return load_recording(folder)
-
-
-def forget_recordings() -> None:
-    """Let go of the recordings of an earlier run, whose folders may have had the same names."""
-    _recording.cache_clear()
-
-
-def set_up_worker() -> None:
-    """Set up a worker process: as many processes as cores run at once, each with one thread, and none without parent.
-
-    A parent that is killed cannot end its workers, and they would wait for more to do for ever.
-    """
-    cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    def _draw(self, methods: tuple[M, ...], donors: tuple[Recording, ...]) -> M:
+        """A method; none that takes from other people where nobody can give as much, so that its name is true."""
+        possible = methods if donors else tuple(method for method in methods if method not in DONOR_METHODS)
+        if not possible:
+            raise ValueError(
+                f"{self.plan.split} has nobody else's recording that is long enough for {', '.join(methods)}; "
+                "give recordings of more people, or other methods"
+            )
+        return possible[int(self.rng.integers(len(possible)))]

@@ -1,9 +1,12 @@
-"""How a dataset is forged: the configuration and its named sizes."""
+"""How a dataset is forged: the configuration. Its named sizes are in `presets`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from iamsb_core.forgery.difficulty import DIFFICULTIES, SHORTEST_SECONDS, Difficulty, DifficultyName
+from iamsb_core.manifest import SPLITS, Split
 
 FRAME_RATE_HZ = 25
 SIZE_PIXELS = 224
@@ -21,6 +24,10 @@ AUDIO_METHODS: tuple[AudioMethod, ...] = (
     "time_stretch",
 )
 VISUAL_METHODS: tuple[VisualMethod, ...] = ("time_shift", "reorder", "resample", "blend_own", "blend_other", "inpaint")
+DONOR_METHODS: frozenset[str] = frozenset({"splice_other", "blend_other"})
+"""these take from another person"""
+Layout = Literal["lavdf", "av-deepfake1m"]
+Placement = Literal["speech", "asynchronous"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +62,43 @@ class SyntheticConfig:
 
     num_people: int = 44
     seconds_per_person: float = 10.0
+    """of each take"""
+    takes_per_person: int = 1
+    """recordings of each person: the same face and voice, other words"""
 
     def __post_init__(self) -> None:
-        if self.num_people < 3 or self.seconds_per_person < 4:
+        if self.num_people < 3 or self.seconds_per_person < 4 or self.takes_per_person < 1:
             raise ValueError(
-                "synthetic media needs 3 people or more (one for each split) and 4 s or more of each, "
-                f"got {self.num_people} people and {self.seconds_per_person} s"
+                "synthetic media needs 3 people or more (one for each split), 4 s or more and 1 take or more of each, "
+                f"got {self.num_people} people, {self.seconds_per_person} s and {self.takes_per_person} takes"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Methods:
+    """The methods that forge one split."""
+
+    audio: tuple[AudioMethod, ...] = AUDIO_METHODS
+    visual: tuple[VisualMethod, ...] = VISUAL_METHODS
+
+    def __post_init__(self) -> None:
+        for stream, chosen, known in (
+            ("audio", self.audio, AUDIO_METHODS),
+            ("visual", self.visual, VISUAL_METHODS),
+        ):
+            if not chosen or not set(chosen) <= set(known):
+                raise ValueError(
+                    f"{stream}_methods must be some of {', '.join(known)}; got {', '.join(chosen) or 'none'}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitMethods:
+    """The methods of each split; None: the configuration's audio_methods and visual_methods."""
+
+    train: Methods | None = None
+    dev: Methods | None = None
+    test: Methods | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,19 +109,37 @@ class ForgeConfig:
     """train, dev, test"""
     people_shares: tuple[float, float, float] = (30.0, 5.0, 9.0)
     """relative numbers of people in train, dev, test; each gets at least one"""
+    num_people: int | None = None
+    """use only so many people, drawn by the seed; None: everybody in the folder, or synthetic.num_people drawn ones"""
+    layout: Layout = "lavdf"
+    """lavdf: every clip a window of its own; av-deepfake1m: a genuine window and its forged versions side by side"""
     clip_seconds: tuple[float, float] = (3.0, 5.0)
-    """a source shorter than the first number is used whole, from min_source_seconds on"""
+    """a source shorter than the first number is used whole, from min_source_seconds on, unless takes are joined"""
+    join_takes: bool = False
+    """where a recording is shorter than the clip, go on with other takes of the same person, or with other stretches
+    of the same one; genuine clips are joined just as forged ones are, and no forged segment touches a joint"""
     min_source_seconds: float = 2.0
+    """no source is shorter, and no take in a joined clip"""
     max_source_seconds: float = 60.0
-    """only the first part of a longer source is used: decoded pictures are kept on disk while forging"""
+    """only the first part of a longer source is used: decoded pictures are kept on disk while forging, 3.8 MB/s"""
     real_share: float = 0.25
     mix: ModalityMix = field(default_factory=ModalityMix)
+    placement: Placement = "speech"
+    """speech: lengths log-uniform in segment_seconds; a clip forged in both streams at different times has one segment
+    in each. asynchronous: as DDL-AV, lengths by its histogram of each stream (inside segment_seconds), up to
+    max_segments in each stream, none of one stream within 0.3 s of one of the other"""
     segment_seconds: tuple[float, float] = (0.15, 2.0)
     """drawn uniformly in the logarithm, so short ones are as frequent as in the benchmarks"""
     max_segments: int = 2
     """for each stream of a clip"""
+    max_segments_per_minute: float = 0.0
+    """for each stream; allows long clips more than max_segments, and asks for at least half as many"""
     audio_methods: tuple[AudioMethod, ...] = AUDIO_METHODS
     visual_methods: tuple[VisualMethod, ...] = VISUAL_METHODS
+    split_methods: SplitMethods = field(default_factory=SplitMethods)
+    """so that a test split can hold methods that training never saw"""
+    difficulty: DifficultyName = "medium"
+    """changes the numbers around it as `difficulty.DIFFICULTIES` says: lengths, strength, cross-fades, compression"""
     audio_fade_seconds: float = 0.01
     """cross-fade at either end of a forged audio segment, inside it"""
     visual_fade_frames: int = 1
@@ -95,53 +150,58 @@ class ForgeConfig:
     def __post_init__(self) -> None:
         self._check_counts()
         low, high = self.segment_seconds
-        if not 0.12 <= low < high:
+        if not SHORTEST_SECONDS <= low < high:
             raise ValueError(f"segment_seconds needs 0.12 <= shortest < longest (3 frames at least), got {low}, {high}")
-        if not 2 * low <= self.min_source_seconds <= self.clip_seconds[0] <= self.clip_seconds[1]:
+        shortest = self.forged_seconds[0]
+        if not 2 * shortest <= self.min_source_seconds <= self.clip_seconds[0] <= self.clip_seconds[1]:
             raise ValueError(
                 "wanted 2 x shortest segment <= min_source_seconds <= shortest clip <= longest clip, got "
-                f"{low}, {self.min_source_seconds}, {self.clip_seconds}"
+                f"{shortest} (difficulty {self.difficulty}), {self.min_source_seconds}, {self.clip_seconds}"
             )
-        if self.max_source_seconds < self.clip_seconds[1]:
-            raise ValueError(f"max_source_seconds must hold a clip of {self.clip_seconds[1]} s")
-        for name, chosen, known in (
-            ("audio_methods", self.audio_methods, AUDIO_METHODS),
-            ("visual_methods", self.visual_methods, VISUAL_METHODS),
-        ):
-            if not chosen or not set(chosen) <= set(known):
-                raise ValueError(f"{name} must be some of {', '.join(known)}; got {', '.join(chosen) or 'none'}")
+        if self.max_source_seconds < self.clip_seconds[1] and not self.join_takes:
+            raise ValueError(f"max_source_seconds must hold a clip of {self.clip_seconds[1]} s, or join_takes be true")
+        for split in SPLITS:
+            self.methods_of(split)
 
     def _check_counts(self) -> None:
         if min(self.num_clips) < 0 or sum(self.num_clips) == 0:
             raise ValueError(f"num_clips needs three counts of 0 or more, some positive; got {self.num_clips}")
         if min(self.people_shares) <= 0:
             raise ValueError(f"people_shares must be positive, got {self.people_shares}")
+        if self.num_people is not None and self.num_people < 1:
+            raise ValueError(f"num_people must be 1 or more, or null for everybody; got {self.num_people}")
         if not 0 <= self.real_share <= 1:
             raise ValueError(f"real_share must lie in [0, 1], got {self.real_share}")
-        if self.max_segments < 1:
-            raise ValueError(f"max_segments must be 1 or more, got {self.max_segments}")
+        if self.max_segments < 1 or self.max_segments_per_minute < 0:
+            raise ValueError(
+                f"max_segments must be 1 or more, got {self.max_segments}; "
+                f"max_segments_per_minute 0 or more, got {self.max_segments_per_minute}"
+            )
         if self.visual_fade_frames not in (0, 1):
             raise ValueError(f"visual_fade_frames must be 0 or 1, got {self.visual_fade_frames}")
         if not 0 <= self.audio_fade_seconds <= 0.03:
             raise ValueError(f"audio_fade_seconds must lie in [0, 0.03], got {self.audio_fade_seconds}")
 
+    def methods_of(self, split: Split) -> Methods:
+        """The methods that forge this split. Raises ValueError where they are none, or not known."""
+        own: Methods | None = getattr(self.split_methods, split)
+        return Methods(audio=self.audio_methods, visual=self.visual_methods) if own is None else own
 
-def demo_forgery() -> ForgeConfig:
-    """Enough to train on in minutes on 2 cores: 364 clips of 3 to 5 s of 44 drawn people."""
-    return ForgeConfig()
+    @property
+    def level(self) -> Difficulty:
+        return DIFFICULTIES[self.difficulty]
 
+    @property
+    def forged_seconds(self) -> tuple[float, float]:
+        """The bounds of a forged segment's length at this difficulty."""
+        low, high = (seconds * self.level.length_scale for seconds in self.segment_seconds)
+        return max(SHORTEST_SECONDS, low), max(2 * SHORTEST_SECONDS, high)
 
-def real_forgery() -> ForgeConfig:
-    """For a small folder of genuine recordings: more clips, of 3 to 6 s, cut from overlapping windows."""
-    return ForgeConfig(num_clips=(320, 48, 96), people_shares=(16.0, 4.0, 6.0), clip_seconds=(3.0, 6.0))
-
-
-def quick_forgery() -> ForgeConfig:
-    """For tests: 40 short clips of 8 drawn people."""
-    return ForgeConfig(
-        num_clips=(24, 6, 10),
-        people_shares=(4.0, 2.0, 2.0),
-        clip_seconds=(2.4, 3.2),
-        segment_seconds=(0.2, 1.0),
-        synthetic=SyntheticConfig(num_people=8, seconds_per_person=6.0),
-    )
+    @property
+    def clip_encoding(self) -> EncodingConfig:
+        """How every clip is encoded at this difficulty."""
+        return replace(
+            self.encoding,
+            crf=min(max(self.encoding.crf + self.level.added_crf, 0), 51),
+            audio_bit_rate=round(self.encoding.audio_bit_rate * self.level.audio_bit_rate_scale),
+        )

@@ -11,10 +11,12 @@ import numpy as np
 
 from iamsb_core.datasets.stream_truth import STREAMS_FILE, STREAMS_FORMAT
 from iamsb_core.forgery.config import FRAME_RATE_HZ, SAMPLES_PER_FRAME
-from iamsb_core.manifest import SPLITS
 from iamsb_core.timeline import merge_segments
 
-_KEPT_NOTES = ("kind", "audio", "visual", "identity", "source", "source_start_seconds")
+_KEPT_NOTES = (
+    *("split", "kind", "num_frames", "audio", "visual"),
+    *("identity", "source", "source_start_seconds", "takes", "original"),
+)
 
 
 def write_lavdf_files(folder: Path, notes: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
@@ -24,16 +26,15 @@ def write_lavdf_files(folder: Path, notes: Sequence[Mapping[str, Any]], about: M
     """
     entries = [_entry(note) for note in notes]
     full = [{**entry, "timestamps": [], "transcript": ""} for entry in entries]
+    write_json(folder / "metadata.min.json", entries)
+    write_json(folder / "metadata.json", full)
+    write_streams_file(folder, notes, about)
+
+
+def write_streams_file(folder: Path, notes: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+    """metadata.streams.json: the truth of each stream by file, under the head `about`."""
     videos = {note["file"]: {key: note[key] for key in _KEPT_NOTES} for note in notes}
-    _write(folder / "metadata.min.json", entries)
-    _write(folder / "metadata.json", full)
-    _write(folder / STREAMS_FILE, {"format": STREAMS_FORMAT, **about, "videos": videos})
-
-
-def make_split_folders(folder: Path) -> None:
-    """train, dev and test, as the layout has them, even where one stays empty."""
-    for split in SPLITS:
-        (folder / split).mkdir(parents=True, exist_ok=True)
+    write_json(folder / STREAMS_FILE, {"format": STREAMS_FORMAT, **about, "videos": videos})
 
 
 def _entry(note: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,5 +56,6 @@ def _entry(note: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """The value as indented JSON."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

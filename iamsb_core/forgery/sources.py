@@ -54,9 +54,31 @@ def list_sources(media: Path, identities: Path | None) -> tuple[Source, ...]:
 
 
 def drawn_sources(config: ForgeConfig) -> tuple[Source, ...]:
-    """The people to draw."""
-    names = (f"drawn/person_{i:03d}" for i in range(config.synthetic.num_people))
-    return tuple(Source(f"s{i:05d}", name, name, "", None) for i, name in enumerate(names))
+    """The people to draw, once for each take: the takes of a person follow one another."""
+    synthetic = config.synthetic
+    number = synthetic.num_people if config.num_people is None else config.num_people
+    people = [drawn_name(i // synthetic.takes_per_person) for i in range(number * synthetic.takes_per_person)]
+    return tuple(Source(f"s{i:05d}", person, person, "", None) for i, person in enumerate(people))
+
+
+def drawn_name(person: int) -> str:
+    """What drawn person number `person` is called."""
+    return f"drawn/person_{person:03d}"
+
+
+def some_people(sources: tuple[Source, ...], num_people: int | None, seed: int) -> tuple[Source, ...]:
+    """The sources of num_people people, drawn by the seed; all of them where it is None.
+
+    Raises ValueError where there are fewer people.
+    """
+    if num_people is None:
+        return sources
+    people = sorted({source.person for source in sources})
+    if len(people) < num_people:
+        raise ValueError(f"{num_people} people are wanted and the folder has {len(people)}; ask for fewer")
+    chosen = np.random.default_rng([seed, 0x9E09]).choice(len(people), num_people, replace=False)
+    wanted = {people[i] for i in chosen}
+    return tuple(source for source in sources if source.person in wanted)
 
 
 def decode_sources(

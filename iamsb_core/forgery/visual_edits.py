@@ -27,19 +27,21 @@ def forge_frames(
     recording: Recording,
     others: tuple[Recording, ...],
     fade_frames: int,
+    strength: float = 1.0,
     rng: np.random.Generator,
 ) -> Frames:
     """The clip's frames (n, size, size, 3) with those of the span forged; every other frame is left as it was.
 
-    offset: where the clip starts in the recording, in frames. others: recordings of other people; without any, a face
-    comes from another moment of the same one.
+    offset: where the clip starts in the recording, in frames. others: recordings of other people, as long as the span;
+    without any, a face comes from another moment of the same one. strength: see `difficulty.Difficulty`.
     """
     start, stop = span
     forged = frames.copy()
-    forged[start:stop] = _REPLACEMENTS[method](recording, others, (offset + start, offset + stop), rng)
-    if fade_frames and stop - start >= 3:
-        for edge in (start, stop - 1):
-            forged[edge] = cv2.addWeighted(frames[edge], 0.5, forged[edge], 0.5, 0.0)
+    forged[start:stop] = _REPLACEMENTS[method](recording, others, (offset + start, offset + stop), strength, rng)
+    for k in range(min(fade_frames, (stop - start - 1) // 2)):
+        share = (k + 1) / (fade_frames + 1)
+        for edge in (start + k, stop - 1 - k):
+            forged[edge] = cv2.addWeighted(frames[edge], 1 - share, forged[edge], share, 0.0)
     return forged
 
 
@@ -52,17 +54,22 @@ def visible_change(genuine: Frames, forged: Frames) -> float:
     return float(np.median([block.mean(axis=2).max() for block in blocks]))
 
 
-def _time_shift(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
-    """The frames of 0.24 to 1 s earlier or later: whole, or only the face of them."""
+def _time_shift(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Frames:
+    """The frames of 0.24 to 1 s (times the strength) earlier or later: whole, or only the face of them."""
     length = where[1] - where[0]
-    shifts = [k for k in range(-25, 26) if abs(k) >= _MIN_SHIFT_FRAMES]
+    farthest = round(25 * strength)
+    shifts = [k for k in range(-farthest, farthest + 1) if abs(k) >= _MIN_SHIFT_FRAMES]
     inside = [k for k in shifts if where[0] + k >= 0 and where[1] + k <= recording.num_frames]
     first = where[0] + inside[int(rng.integers(len(inside)))] if inside else _far_start(recording, length, where, rng)
     sources = np.arange(first, first + length)
     return _take(recording, where, sources, whole=bool(rng.random() < 0.5))
 
 
-def _reorder(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
+def _reorder(
+    recording: Recording, _: tuple[Recording, ...], where: Span, _strength: float, rng: np.random.Generator
+) -> Frames:
     """The span's own frames backwards, or in blocks of 2 to 5 in another order."""
     sources = np.arange(*where)
     if len(sources) < 6 or rng.random() < 0.4:
@@ -126,10 +133,12 @@ def _poisson(genuine: Frames, picture: Frames, mask: NDArray[np.float32]) -> Fra
     return np.asarray(cv2.seamlessClone(picture, genuine, inside, centre, cv2.NORMAL_CLONE), dtype=np.uint8)
 
 
-def _resample(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
+def _resample(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Frames:
     """The lower face or mouth made small and large again, as a generator of low resolution leaves it."""
-    factor = rng.uniform(3.0, 6.0)
-    region = _one_of(rng, "mouth", "lower_face", "face")
+    factor = rng.uniform(1.0 + 2.0 * strength, 1.0 + 5.0 * strength)
+    region = _one_of(rng, strength, "mouth", "lower_face", "face")
     out = np.empty((where[1] - where[0], *recording.frames.shape[1:]), dtype=np.uint8)
     for k, index in enumerate(range(*where)):
         genuine = np.ascontiguousarray(recording.frames[index])
@@ -140,29 +149,35 @@ def _resample(recording: Recording, _: tuple[Recording, ...], where: Span, rng: 
     return out
 
 
-def _blend_own(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
+def _blend_own(
+    recording: Recording, _: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Frames:
     """The mouth or lower face of another moment of the same recording."""
     length = where[1] - where[0]
     first = _far_start(recording, length, where, rng)
-    region = _one_of(rng, "mouth", "lower_face")
+    region = _one_of(rng, strength, "mouth", "lower_face")
     return _paste(recording, where, recording, np.arange(first, first + length), region, match_colour=True)
 
 
-def _blend_other(recording: Recording, others: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
+def _blend_other(
+    recording: Recording, others: tuple[Recording, ...], where: Span, strength: float, rng: np.random.Generator
+) -> Frames:
     """Another person's lower face or face, by soft mask or by Poisson blending."""
     length = where[1] - where[0]
     usable = [other for other in others if other.num_frames >= length]
     if not usable:
-        return _blend_own(recording, others, where, rng)
+        return _blend_own(recording, others, where, strength, rng)
     donor = usable[int(rng.integers(len(usable)))]
     first = int(rng.integers(donor.num_frames - length + 1))
-    region = _one_of(rng, "mouth", "lower_face", "face")
+    region = _one_of(rng, strength, "mouth", "lower_face", "face")
     seamless = region != "face" and bool(rng.random() < 0.5)
     sources = np.arange(first, first + length)
     return _paste(recording, where, donor, sources, region, match_colour=True, seamless=seamless)
 
 
-def _inpaint(recording: Recording, _: tuple[Recording, ...], where: Span, rng: np.random.Generator) -> Frames:
+def _inpaint(
+    recording: Recording, _: tuple[Recording, ...], where: Span, _strength: float, rng: np.random.Generator
+) -> Frames:
     """The mouth painted over from around it: by fast marching (Telea 2004), or by Navier-Stokes."""
     method = cv2.INPAINT_TELEA if rng.random() < 0.5 else cv2.INPAINT_NS
     out = np.empty((where[1] - where[0], *recording.frames.shape[1:]), dtype=np.uint8)
@@ -184,11 +199,15 @@ def _far_start(recording: Recording, length: int, where: Span, rng: np.random.Ge
     return int(best[int(rng.integers(len(best)))])
 
 
-def _one_of(rng: np.random.Generator, *regions: Region) -> Region:
-    return regions[int(rng.integers(len(regions)))]
+def _one_of(rng: np.random.Generator, strength: float, *regions: Region) -> Region:
+    """One of the regions, which go from small to large: the smallest for a weak edit, the largest for a strong one."""
+    chosen = regions[int(rng.integers(len(regions)))]
+    return chosen if strength == 1 else regions[0 if strength < 1 else -1]
 
 
-_REPLACEMENTS: dict[VisualMethod, Callable[[Recording, tuple[Recording, ...], Span, np.random.Generator], Frames]] = {
+_REPLACEMENTS: dict[
+    VisualMethod, Callable[[Recording, tuple[Recording, ...], Span, float, np.random.Generator], Frames]
+] = {
     "time_shift": _time_shift,
     "reorder": _reorder,
     "resample": _resample,

@@ -26,9 +26,10 @@ from iamsb_core.forgery.clip_maker import forge_clip
 from iamsb_core.forgery.config import EncodingConfig, ForgeConfig, SyntheticConfig
 from iamsb_core.forgery.encode import encode_clip
 from iamsb_core.forgery.forge import ForgeSummary, forge
-from iamsb_core.forgery.plan import SourceLength, plan_clips
+from iamsb_core.forgery.plan import plan_clips
 from iamsb_core.forgery.staging import staged
 from iamsb_core.forgery.synthetic import draw_recording
+from iamsb_core.forgery.takes import SourceLength
 from iamsb_core.manifest import STREAMS, Manifest, Modality
 from iamsb_core.media.clip import FrameView
 from iamsb_core.media.isolation import MediaDecoder
@@ -71,7 +72,7 @@ def test_the_folder_is_a_sound_dataset_in_the_benchmarks_layout(forged: tuple[Pa
     assert [size.num_videos for size in report.splits] == [8, 3, 5]
     assert len(manifest.videos) == 16
     names = {path.name for path in forged[0].iterdir()}
-    assert names == {"train", "dev", "test", "metadata.json", "metadata.min.json", "metadata.streams.json"}
+    assert names == {"train", "dev", "test", "metadata.json", "metadata.min.json", "metadata.streams.json", ".examples"}
     small, full = (json.loads((forged[0] / name).read_text()) for name in ("metadata.min.json", "metadata.json"))
     about_forgery = {"n_fakes", "fake_periods", "original", "modify_video", "modify_audio"}
     about_media = {"file", "split", "duration", "video_frames", "audio_channels", "audio_frames"}
@@ -171,16 +172,17 @@ def test_outside_the_truth_a_forged_clip_is_the_genuine_one() -> None:
     recordings = {f"s{i}": draw_recording(i, 4.0, SEED) for i in range(4)}
     plans = plan_clips([SourceLength(key, r.person, r.num_frames) for key, r in recordings.items()], TINY, SEED)
     for plan in [plan for plan in plans if plan.kind != "real"]:
-        own = recordings[plan.source]
-        clip = forge_clip(plan, own, tuple(recordings[key] for key in plan.others), TINY)
-        cut = slice(plan.first_frame, plan.first_frame + plan.num_frames)
+        (piece,) = plan.pieces
+        own = recordings[piece.source]
+        clip = forge_clip(plan, recordings, TINY)
+        cut = slice(piece.first_frame, piece.first_frame + piece.num_frames)
         genuine = own.waveform[cut.start * 640 : cut.stop * 640].copy()
         for span in clip.audio:
             genuine[round(span.start * 16000) : round(span.end * 16000)] = 9
         assert np.array_equal(genuine == 9, (genuine != clip.waveform) & (genuine == 9))
         assert np.array_equal(genuine[genuine != 9], clip.waveform[genuine != 9])
         touched = {i for span in clip.visual for i in range(round(span.start * 25), round(span.end * 25))}
-        same = (own.frames[cut] == clip.frames).all(axis=(1, 2, 3))
+        same = (own.frames[cut] == clip.pictures.array()).all(axis=(1, 2, 3))
         assert set(np.flatnonzero(~same).tolist()) <= touched
         if plan.kind == "both_different_times" and clip.audio:
             (sound,), (picture,) = clip.audio, clip.visual
@@ -212,7 +214,7 @@ def test_a_killed_run_is_taken_up_and_ends_the_same(forged: tuple[Path, ForgeSum
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
     assert not out.exists()
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / ".killed.forging").rglob("*.mp4")}
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / ".killed.forging").glob("*/*.mp4")}
     assert len(made) >= 3
     forge(None, out, TINY, seed=SEED, num_workers=1)
     assert digests(out) == digests(forged[0])

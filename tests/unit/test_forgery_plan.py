@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamsb_core.forgery.config import ForgeConfig, ModalityMix, SyntheticConfig, demo_forgery, quick_forgery
+from iamsb_core.forgery.config import ForgeConfig, ModalityMix, SyntheticConfig
 from iamsb_core.forgery.identities import people_of
-from iamsb_core.forgery.plan import SourceLength, plan_clips, split_people
+from iamsb_core.forgery.plan import plan_clips, split_people
+from iamsb_core.forgery.presets import demo_forgery, quick_forgery
+from iamsb_core.forgery.takes import SourceLength
 
 
 def sources(num_people: int, num_each: int = 2) -> list[SourceLength]:
@@ -42,10 +44,11 @@ def test_nobody_is_in_two_splits_and_donors_stay_inside(num_people: int, seed: i
     plans = plan_clips(list(known.values()), quick_forgery(), seed)
     where: dict[str, set[str]] = {}
     for plan in plans:
-        for key in (plan.source, *plan.others):
+        (piece,) = plan.pieces
+        for key in (piece.source, *plan.others):
             where.setdefault(known[key].person, set()).add(plan.split)
-        assert known[plan.source].person not in {known[key].person for key in plan.others}
-        assert 0 <= plan.first_frame <= known[plan.source].num_frames - plan.num_frames
+        assert known[piece.source].person not in {known[key].person for key in plan.others}
+        assert 0 <= piece.first_frame <= known[piece.source].num_frames - plan.num_frames
     assert all(len(splits) == 1 for splits in where.values())
     assert {plan.split for plan in plans} == {"train", "dev", "test"}
 
