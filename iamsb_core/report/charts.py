@@ -65,7 +65,7 @@ def chart(histogram: Histogram) -> Chart:
                 )
             )
     lines = [(round(_TOP + box_height * (1 - i / num_steps), 2), _short(step * i)) for i in range(num_steps + 1)]
-    labels = [(round(_LEFT + bin_width * (i + 0.5), 2), _tick(name)) for i, name in enumerate(histogram.bins)]
+    labels = [(round(_LEFT + bin_width * place, 2), name) for place, name in _labels(histogram.bins)]
     return Chart(tuple(bars), tuple(lines), tuple(labels), _in_words(histogram))
 
 
@@ -87,9 +87,13 @@ def _short(count: int) -> str:
     return str(count)
 
 
-def _tick(name: str) -> str:
-    """A bin's name, short enough to stand below it."""
-    return name.replace(" %", "").replace(" to ", "\N{EN DASH}").replace(" or more", "+")
+def _labels(bins: tuple[str, ...]) -> list[tuple[float, str]]:
+    """What stands below the columns, by place in bins: a range's start at its left edge, a number in the middle."""
+    ranges = any(" to " in name for name in bins)
+    return [
+        (i + (0.0 if ranges else 0.5), name.split(" to ")[0].replace(" or more", "" if ranges else "+"))
+        for i, name in enumerate(bins)
+    ]
 
 
 def _in_words(histogram: Histogram) -> str:

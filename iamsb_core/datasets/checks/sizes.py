@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from iamsb_core.datasets.checks.columns import LABELS, Columns
-from iamsb_core.datasets.checks.findings import Finding, about_all, counted
+from iamsb_core.datasets.checks.findings import Finding, about_all, counted, finding
 from iamsb_core.datasets.published import Published, PublishedSize
 from iamsb_core.manifest import SPLITS, Modality, Split
 
@@ -96,7 +96,7 @@ def check_sizes(sizes: Sequence[SplitSize], published: Published | None) -> Iter
 
 
 def _against_published(sizes: Sequence[SplitSize], published: Published) -> Iterator[Finding]:
-    sentences = []
+    sentences: list[tuple[str, str]] = []
     for size in sizes:
         wanted = published.splits.get(size.split)
         if wanted is not None:
@@ -111,18 +111,17 @@ def _against_published(sizes: Sequence[SplitSize], published: Published) -> Iter
             PublishedSize(wanted.num_videos, wanted.num_real, wanted.num_forged, published.total.rounded_to),
         )
     if sentences:
-        what = _what_it_is(sizes, published)
-        message = f"the sizes are not those of {published.title} as published: {'; '.join(sentences)}. {what}"
+        message = f"the sizes are not those of {published.title} as published: {_what_it_is(sizes, published)}"
         advice = f"do not put numbers on it beside those of papers; the published sizes are from {published.source}"
-        yield about_all("warning", "size_differs", message, advice)
+        yield finding("warning", "size_differs", message, advice, sentences, count=len(sentences))
 
 
-def _differences(name: str, found: Sequence[int], wanted: PublishedSize) -> list[str]:
+def _differences(name: str, found: Sequence[int], wanted: PublishedSize) -> list[tuple[str, str]]:
     pairs = zip(
         ("videos", "genuine", "forged"), found, (wanted.num_videos, wanted.num_real, wanted.num_forged), strict=True
     )
     wrong = [(word, has, due) for word, has, due in pairs if due is not None and wanted.differs(has, due)]
-    return [f"{name} has {has:,} {word}, {has - due:+,} against {due:,}" for word, has, due in wrong]
+    return [(name, f"{name} has {has:,} {word}, {has - due:+,} against {due:,}") for word, has, due in wrong]
 
 
 def _what_it_is(sizes: Sequence[SplitSize], published: Published) -> str:
