@@ -180,13 +180,8 @@ def test_no_scheduler_at_the_address_is_one_clear_message(
 @pytest.mark.media
 def test_files_that_bite_are_findings(media_folder: Path, index: MediaIndex) -> None:
     root = media_folder / "nasty"
-    names = (
-        "empty_0_bytes.webm",
-        "git_lfs_pointer.mp4",
-        "stub_44_bytes.mp4",
-        "vfr_0p53s_gaps.mp4",
-        "fps60_no_audio.mov",
-    )
+    bad_names = ("empty_0_bytes.webm", "git_lfs_pointer.mp4", "stub_44_bytes.mp4")
+    odd_names = ("vfr_0p53s_gaps.mp4", "fps60_no_audio.mov", "audio_only_mov_pcm.mov")
     videos = tuple(
         VideoRecord(video_id=name, path=Path(name), split="test", duration_seconds=None)
         for name in (*bad_names, *odd_names)
