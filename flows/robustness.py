@@ -45,7 +45,7 @@ def robustness(
     ref, _ = find_model(home, model)
     progress.begin(STAGE, 1 + len(specs))
     with start_run(home, f"robustness-{dataset}-{split}", tags={"kind": "robustness"}) as run:
-        uri = _pinned(ref)
+        uri = pinned(ref)
         about = {"dataset": dataset, "model": uri, "split": split, "protocol": rules, "device": device}
         run.log_config({**about, "views": [spec.text for spec in specs]})
         views = []
@@ -68,7 +68,7 @@ def robustness(
     return done
 
 
-def _pinned(ref: ModelRef) -> str:
+def pinned(ref: ModelRef) -> str:
     """The URI of one version where the given one is an alias, which may move while the suite runs."""
     name, at, _ = ref.uri.partition("@")
     return f"{name}/{ref.version}" if at and ref.version else ref.uri
