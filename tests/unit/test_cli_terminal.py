@@ -18,15 +18,23 @@ from tasks import progress
 
 COMMANDS = {
     "demo": {"--media", "--quick", "--seed"},
-    "forge": {"--quick", "--seed"},
+    "forge": {"--quick", "--seed", "--clips", "--config", "--difficulty", "--identities", "--layout", "--licence"}
+    | {"--people", "--placement", "--preset"},
     "dataset check": {"--probe", "--out", "--workers", "--dask-address"},
-    "extract": {"--encoders", "--device", "--shard-size", "--workers", "--dask-address", "--max-bad-share"},
-    "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config"},
-    "evaluate": {"--model", "--split", "--protocol", "--device"},
+    "extract": {"--encoders", "--device", "--shard-size", "--workers", "--dask-address", "--max-bad-share"}
+    | {"--perturb"},
+    "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config", "--size", "--schedule"},
+    "evaluate": {"--model", "--split", "--protocol", "--device", "--perturb"},
+    "robustness": {"--model", "--split", "--protocol", "--kinds", "--levels", "--seed", "--out", "--device"},
+    "predict": {"--model", "--split", "--device"},
+    "submission write": {"--predictions", "--model", "--files", "--out", "--proposals", "--device"},
+    "submission check": {"--files", "--show"},
     "score": {"--protocol", "--split", "--clip-scores", "--against", "--bootstrap", "--seed", "--slices", "--slice-by"}
     | {"--cells", "--threshold", "--threshold-from", "--also-labels", "--also-predictions"}
     | {"--missing", "--unsorted", "--not-finite", "--inverted"},
-    "localize": {"--model", "--out", "--device"},
+    "localize": {"--model", "--out", "--device", "--recursive", "--again", "--export", "--fail-on-forged"}
+    | {"--false-alarms-per-hour"},
+    "export": {"--format", "--out"},
     "features export": {"--encoders"},
     "features verify": set(),
     "features repair": set(),
