@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ def plain(value: Any) -> Any:
 
     Raises TypeError for anything whose order or text is not stable (a set, a float subclass, an object).
     """
+    if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, enum.Enum)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
@@ -27,15 +30,25 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     raise TypeError(f"{type(value).__name__} has no stable text; use dataclasses, tuples, numbers and strings")
 
 
 def digest(value: Any) -> str:
     """SHA-256 (hex) of the value's canonical JSON: the identity of a configuration."""
-    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(value)).hexdigest()
+
+
+def digest_each(values: Iterable[Any]) -> str:
+    """The digest of the list of these values, of which only one is held at a time."""
+    sha256 = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        sha256.update(b"," + _canonical(value) if number else _canonical(value))
+    sha256.update(b"]")
+    return sha256.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def file_sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iamsb_core.digest import digest, plain
+from iamsb_core.digest import digest, digest_each
 from iamsb_core.manifest import Manifest, VideoShard
 from storage.feature_store import FeatureStore
 
@@ -26,9 +26,11 @@ class ManifestRef:
     @classmethod
     def of(cls, manifest: Manifest) -> ManifestRef:
         """The reference to this manifest."""
-        rows = [plain(video) for video in manifest.videos]
         return cls(
-            name=manifest.name, root=str(manifest.root), num_videos=len(rows), sha256=digest([manifest.name, rows])
+            name=manifest.name,
+            root=str(manifest.root),
+            num_videos=len(manifest.videos),
+            sha256=digest_each((manifest.name, *manifest.videos)),
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from iamsb_core.configuration import parse
-from iamsb_core.digest import digest, file_sha256, plain
+from iamsb_core.digest import digest, digest_each, file_sha256, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,11 @@ def test_what_is_wrong_is_named_with_its_path(data: dict[str, object], message: 
 
 def test_a_digest_depends_on_values_and_not_on_order() -> None:
     assert digest({"a": 1, "b": (2,)}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": (3,)})
+
+
+def test_values_one_at_a_time_have_the_digest_of_their_list() -> None:
+    for values in ([], ["a"], ["a", {"b": None}, (1.5, Outer())]):
+        assert digest_each(iter(values)) == digest(values)
 
 
 def test_what_has_no_stable_text_has_no_digest() -> None:
