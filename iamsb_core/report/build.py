@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,7 @@ def build_report(
         calibration=calibration,
         evidence=evidence,
         warnings=tuple(dict.fromkeys([*map(sentence, warnings), *media_warnings(clip)])),
+        media_path=Path(media).absolute(),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from iamsb_core.digest import plain
@@ -230,6 +231,8 @@ class Report:
     evidence: Mapping[str, Any]
     """JSON data from the system: why"""
     warnings: tuple[str, ...]
+    media_path: Path | None = None
+    """where the file was when it was examined, for the page's player; in no other file"""
 
 
 def document(report: Report) -> dict[str, Any]:

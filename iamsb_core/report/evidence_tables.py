@@ -1,7 +1,8 @@
 """A system's evidence as tables. Its keys are the system's own, so any JSON data finds a place.
 
-Three things are known by name: `audio` and `visual` anywhere in a path of keys (put side by side), `witnesses` of a
-stream (the other stream's latents that a query leaned on, with their share), and the `windows` of a long clip.
+Four things are known by name: `audio` and `visual` anywhere in a path of keys (put side by side), `witnesses` of a
+stream (the other stream's latents that a query leaned on, with their share), `matches` (pairs of a sound and a picture
+segment, with the coupling's mass and residual), and the `windows` of a long clip.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _LONGEST_LIST = 6
 _MOST_WITNESSES = 3
 _MOST_WINDOWS = 60
 _STREAMS = ("audio", "visual")
+MATCHES = "Sound and picture matched by the coupling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Table:
     @property
     def wide(self) -> bool:
         """Whether the table needs the page's whole width."""
-        return self.title in ("Encoders", "Witnesses", "Windows")
+        return self.title in ("Encoders", "Witnesses", "Windows", MATCHES) or len(self.columns) > 2
 
 
 def facts(title: str, named: Mapping[str, str]) -> Table:
@@ -40,12 +42,15 @@ def facts(title: str, named: Mapping[str, str]) -> Table:
 
 def evidence_tables(evidence: Mapping[str, Any]) -> Iterator[Table]:
     """Values said of each stream side by side, the rest under its path of keys, witnesses and windows; some empty."""
-    known = {name: evidence[name] for name in ("witnesses", "windows") if _is_known(name, evidence.get(name))}
+    known = {
+        name: evidence[name] for name in ("witnesses", "matches", "windows") if _is_known(name, evidence.get(name))
+    }
     rest = {name: value for name, value in evidence.items() if name not in known}
     by_stream, single = _sorted_out(rest)
     rows = tuple((name, *(of.get(stream, "") for stream in _STREAMS)) for name, of in by_stream.items())
     yield Table("Evidence by stream", ("Sound", "Picture"), rows)
     yield facts("Evidence", single)
+    yield Table(MATCHES, ("Picture", "Share of mass", "Residual"), tuple(_matches(known.get("matches", ()))))
     yield Table("Witnesses", ("Score", "Leaned on"), tuple(_witnesses(known.get("witnesses", {}))))
     yield Table("Windows", ("Score", "Sound", "Picture"), tuple(_windows(known.get("windows", ()))))
 
@@ -56,6 +61,8 @@ def _is_known(name: str, value: Any) -> bool:
         lists = list(value.values()) if isinstance(value, Mapping) and set(value) <= set(_STREAMS) else [None]
         entries = [entry for listed in lists for entry in (listed if isinstance(listed, list) else [None])]
         return _all_have(entries, {"segment", "score", "witnesses"})
+    if name == "matches":
+        return isinstance(value, list) and _all_have(value, {"audio", "visual", "mass", "residual"})
     wanted = {"start_seconds", "end_seconds", "clip_score", "evidence"}
     return isinstance(value, list) and _all_have(value, wanted)
 
@@ -74,6 +81,12 @@ def _witnesses(by_stream: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             ]
             name = f"{NOUNS[stream].capitalize()} {stretch(*entry['segment'])}"
             yield name, f"{entry['score']:.2f}", ", ".join(seen)
+
+
+def _matches(matches: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for match in matches:
+        sound, picture = (stretch(*match[stream]["segment"]) for stream in _STREAMS)
+        yield f"Sound {sound}", picture, f"{match['mass']:.1%}", f"{match['residual']:.3g}"
 
 
 def _windows(windows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:

@@ -47,6 +47,12 @@ def stretch(start_seconds: float, end_seconds: float) -> str:
     return f"{start.removesuffix(' s') if end.endswith(' s') else start} to {end}"
 
 
+def percent(probability: float) -> str:
+    """`88%`; never 0% or 100% for what is not certain."""
+    text = f"{probability:.0%}"
+    return {"0%": "below 1%", "100%": "above 99%"}.get(text, text)
+
+
 def joined(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -7,18 +7,38 @@ import hashlib
 import re
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.report.drawing import Tick, curve_path, envelope_path, thumbnails, ticks
-from iamsb_core.report.evidence import LANES, NOUNS, Lane, LaneName, Report, ReportedSegment
+from iamsb_core.report.evidence import LANES, NOUNS, LaneName, Report, ReportedSegment
 from iamsb_core.report.evidence_tables import Table
-from iamsb_core.report.headline import clock, joined, visible
+from iamsb_core.report.exports import export
+from iamsb_core.report.headline import clock, joined, percent, stretch, visible
+from iamsb_core.report.player import Player, player
+from iamsb_core.report.spectrogram import spectrogram_uri
 from iamsb_core.report.tables import tables
+from iamsb_core.report.verdict import score_text
 
 _PACKAGE = "iamsb_core.report"
+_NARROWEST_PERCENT = 0.2
 _TITLES: dict[LaneName, str] = {"audio": "Sound", "visual": "Picture", "fused": "Fused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Whisker:
+    """Where an end of a segment may lie: from and to, in per cent of the time line, and in words."""
+
+    low_percent: float
+    high_percent: float
+    text: str
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is wide enough to be seen; the table says it all the same."""
+        return self.high_percent - self.low_percent >= _NARROWEST_PERCENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +53,10 @@ class SegmentView:
     end: str
     length: str
     streams: str
+    probability: str
+    """calibrated; empty where it is not"""
+    start_whisker: Whisker | None
+    end_whisker: Whisker | None
     spoken: str
 
     @property
@@ -50,6 +74,8 @@ class LaneView:
     note: str
     segments: tuple[SegmentView, ...]
     curve: str
+    cells: str
+    """empty where the system does not tell what its cells say"""
     num_proposals: int
     best_score: float | None
 
@@ -62,6 +88,8 @@ class Page:
     lanes: tuple[LaneView, ...]
     ticks: tuple[Tick, ...]
     waveform: str | None
+    spectrogram: str | None
+    player: Player
     thumbnails: tuple[str, ...]
     tables: tuple[Table, ...]
     name: str
@@ -75,13 +103,47 @@ class Page:
         return re.sub(r"(?<=\d) (?=s\b|to\b)|(?<=\d to) ", "\N{NO-BREAK SPACE}", self.report.verdict.summary)
 
     @property
+    def tone(self) -> str:
+        """The class by which the page is coloured."""
+        return {"forged": "forged", "not enough evidence": "doubt"}.get(self.report.verdict.decision, "clear")
+
+    @property
+    def probability(self) -> str:
+        """That the clip is forged; empty where it is not calibrated."""
+        calibrated = self.report.verdict.calibrated_score
+        return "" if calibrated is None else percent(calibrated)
+
+    @property
+    def shown_from(self) -> str:
+        """The score from which segments are shown."""
+        return score_text(self.report.thresholds.display)
+
+    @property
+    def has_whiskers(self) -> bool:
+        """Whether any segment's ends have intervals."""
+        return any(each.start_whisker is not None for lane in self.lanes for each in lane.segments)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether any segment's score is calibrated."""
+        return any(each.probability for lane in self.lanes for each in lane.segments)
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether any stream tells of its cells."""
+        return any(lane.cells for lane in self.lanes)
+
+    @property
     def script_hash(self) -> str:
         """What the page's content security policy lets run: this script and no other."""
         return base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode("ascii")
 
 
-def render_html(report: Report, clip: DecodedClip) -> str:
-    """The page; `clip` gives the waveform and the pictures that are drawn behind the segments."""
+def render_html(report: Report, clip: DecodedClip, folder: Path | None = None, *, embed_video: bool = False) -> str:
+    """The page; `clip` gives the waveform and the pictures that are drawn behind the segments.
+
+    It plays the media from where it lies, as seen from `folder`, or from its own bytes with embed_video.
+    """
     environment = Environment(
         loader=PackageLoader(_PACKAGE, ""),
         autoescape=True,
@@ -89,16 +151,20 @@ def render_html(report: Report, clip: DecodedClip) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja").render(page=_page(report, clip))
+    return environment.get_template("report.html.jinja").render(
+        page=_page(report, clip, player(report.media_path, folder, export(report, "vtt"), embed=embed_video))
+    )
 
 
-def _page(report: Report, clip: DecodedClip) -> Page:
+def _page(report: Report, clip: DecodedClip, plays: Player) -> Page:
     duration_seconds = report.media.duration_seconds
     return Page(
         report=report,
-        lanes=tuple(_lane_view(name, report.lanes[name], duration_seconds) for name in LANES),
+        lanes=tuple(_lane_view(name, report, duration_seconds) for name in LANES),
         ticks=ticks(duration_seconds),
         waveform=None if clip.waveform is None else envelope_path(clip.waveform),
+        spectrogram=None if clip.waveform is None else spectrogram_uri(clip.waveform),
+        player=plays,
         thumbnails=() if clip.frames is None else thumbnails(clip.frames),
         tables=tables(report),
         name=visible(report.media.name),
@@ -112,9 +178,10 @@ def _asset(name: str) -> str:
     return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
-def _lane_view(name: LaneName, lane: Lane | None, duration_seconds: float) -> LaneView:
+def _lane_view(name: LaneName, report: Report, duration_seconds: float) -> LaneView:
+    lane, cells = report.lanes[name], report.cells[name]
     if lane is None:
-        return LaneView(name, _TITLES[name], False, "Not examined", (), "", 0, None)
+        return LaneView(name, _TITLES[name], False, "Not examined", (), "", "", 0, None)
     number = len(lane.segments)
     shown = (_segment_view(name, index, each, duration_seconds) for index, each in enumerate(lane.segments, start=1))
     return LaneView(
@@ -124,6 +191,7 @@ def _lane_view(name: LaneName, lane: Lane | None, duration_seconds: float) -> La
         note="No segment" if not number else f"{number} segment{'' if number == 1 else 's'}",
         segments=tuple(shown),
         curve=curve_path(lane.curve, duration_seconds),
+        cells="" if cells is None else curve_path(cells, duration_seconds),
         num_proposals=len(lane.proposals),
         best_score=lane.proposals[0][2] if lane.proposals else 0.0,
     )
@@ -133,6 +201,8 @@ def _segment_view(name: LaneName, number: int, segment: ReportedSegment, duratio
     start, end = clock(segment.start_seconds), clock(segment.end_seconds)
     streams = joined([NOUNS[stream] for stream in segment.streams]) if segment.streams else "cannot be told"
     what = f"Fused ({streams})" if name == "fused" else _TITLES[name]
+    probability = "" if segment.calibrated_score is None else percent(segment.calibrated_score)
+    surely = f", probability {probability}" if probability else ""
     return SegmentView(
         key=f"{name}-{number}",
         segment=segment,
@@ -142,5 +212,15 @@ def _segment_view(name: LaneName, number: int, segment: ReportedSegment, duratio
         end=end,
         length=clock(segment.end_seconds - segment.start_seconds),
         streams=streams,
-        spoken=f"{what}: forged from {start} to {end}, score {segment.score:.2f}",
+        probability=probability,
+        start_whisker=_whisker(segment.start_interval_seconds, duration_seconds),
+        end_whisker=_whisker(segment.end_interval_seconds, duration_seconds),
+        spoken=f"{what}: forged from {start} to {end}, score {segment.score:.2f}{surely}",
     )
+
+
+def _whisker(interval: tuple[float, float] | None, duration_seconds: float) -> Whisker | None:
+    if interval is None:
+        return None
+    low, high = (round(100.0 * seconds / duration_seconds, 4) for seconds in interval)
+    return Whisker(low, high, stretch(*interval))

@@ -2,6 +2,7 @@
 (() => {
   const timeline = document.getElementById("timeline");
   const duration = Number(timeline.dataset.duration);
+  const stage = document.getElementById("stage");
   const player = document.getElementById("player");
   const note = document.getElementById("player-note");
   const spoken = document.getElementById("spoken");
@@ -29,13 +30,16 @@
     mark.setAttribute("aria-pressed", "true");
     row.querySelector(".pick").setAttribute("aria-pressed", "true");
     spoken.textContent = mark.getAttribute("aria-label");
-    (from === "table" ? mark.closest(".lane") : row).scrollIntoView({ block: "nearest" });
+    if (from !== "stage") {
+      (from === "table" ? mark.closest(".lane") : row).scrollIntoView({ block: "nearest" });
+    }
     seek(Number(mark.dataset.start));
   }
 
   function seek(seconds) {
-    if (!player.hidden) {
+    if (!stage.hidden) {
       player.currentTime = seconds;
+      showNow(seconds);
     }
   }
 
@@ -82,13 +86,44 @@
     }
   });
 
-  // The page holds no video: the reader chooses the file, and is told whether it is the one that was examined.
+  // What the stage says beside the picture.
+  const marks = [...document.querySelectorAll(".segment")].sort((one, other) => one.dataset.start - other.dataset.start);
+
+  function showNow(seconds) {
+    document.getElementById("now-time").textContent = `${seconds.toFixed(2)} s`;
+    const covering = marks.filter((mark) => mark.dataset.start <= seconds && seconds < mark.dataset.end);
+    const list = document.getElementById("now-segments");
+    const said = covering.map((mark) => mark.getAttribute("aria-label"));
+    if (list.dataset.said === said.join("\n")) {
+      return;
+    }
+    list.dataset.said = said.join("\n");
+    list.replaceChildren(...said.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  }
+
+  function toNeighbour(step) {
+    const now = player.currentTime;
+    const starts = marks.map((mark) => Number(mark.dataset.start));
+    const next = step > 0 ? starts.findIndex((start) => start > now + 0.01) : starts.findLastIndex((start) => start < now - 0.3);
+    if (next >= 0) {
+      select(marks[next].dataset.key, "stage");
+    }
+  }
+
+  document.getElementById("previous-segment").addEventListener("click", () => toNeighbour(-1));
+  document.getElementById("next-segment").addEventListener("click", () => toNeighbour(1));
+  for (const name of ["previous-segment", "next-segment"]) {
+    document.getElementById(name).hidden = marks.length === 0;
+  }
+
+  // The page names the examined file; a reader may choose a copy, and is told whether it is the one that was examined.
   function movePlayhead() {
     const percent = `${Math.min(100, (100 * player.currentTime) / duration)}%`;
     for (const line of document.querySelectorAll(".playhead")) {
       line.setAttribute("x1", percent);
       line.setAttribute("x2", percent);
     }
+    showNow(player.currentTime);
     if (!player.paused) {
       requestAnimationFrame(movePlayhead);
     }
@@ -125,7 +160,7 @@
     }
     address = URL.createObjectURL(file);
     player.src = address;
-    player.hidden = false;
+    stage.hidden = false;
     timeline.classList.add("playing");
     remark({ identity: "Comparing the file with the one that was examined.", playing: "" });
     remark({ identity: await comparison(file) });
@@ -133,9 +168,21 @@
   player.addEventListener("play", movePlayhead);
   player.addEventListener("seeked", movePlayhead);
   player.addEventListener("timeupdate", movePlayhead);
-  player.addEventListener("error", () => {
-    player.hidden = true;
+  function lost(said) {
+    stage.hidden = true;
     timeline.classList.remove("playing");
-    remark({ playing: "This browser cannot play it." });
-  });
+    remark({ playing: said });
+  }
+
+  player.addEventListener("error", () => lost("This browser cannot play it."));
+  const sources = player.querySelectorAll("source");
+  if (sources.length > 0) {
+    timeline.classList.add("playing");
+    const last = sources[sources.length - 1];
+    last.addEventListener("error", () => {
+      if (!player.currentSrc.startsWith("blob:")) {
+        lost("The examined file is not where it was, or this browser cannot play it: choose a copy.");
+      }
+    });
+  }
 })();

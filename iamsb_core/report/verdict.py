@@ -123,10 +123,9 @@ def _reasons(
     else:
         said.append("How often genuine video reaches it is not known: the model's card tells of no genuine dev clips.")
     if misses is not None:
-        said.append(
-            f"{misses.num_missed:,} of {misses.num_forged_clips:,} forged dev clips score too low for any doubt: "
-            f"at most {_share(misses.limit_share)} of such forgeries are missed, {misses.confidence:.0%} surely."
-        )
+        seen = f"{misses.num_missed:,} of {misses.num_forged_clips:,} forged dev clips score too low for any doubt"
+        most = f"at most {_share(misses.limit_share)} of such forgeries are missed"
+        said.append(f"{seen}: {most}, with {misses.confidence:.0%} confidence.")
     return said
 
 

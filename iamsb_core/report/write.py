@@ -49,17 +49,20 @@ def _part(name: str, value: Any) -> str:
     return text.replace("\n", "\n ")
 
 
-def write_report(folder: Path, report: Report, clip: DecodedClip, exports: Iterable[str] = ()) -> ReportFiles:
+def write_report(
+    folder: Path, report: Report, clip: DecodedClip, exports: Iterable[str] = (), *, embed_video: bool = False
+) -> ReportFiles:
     """Write report.html, report.vtt, a poster, exports and, last, report.json into the folder (made if missing).
 
     Where report.json is, the other files are of the same report. Files of an earlier report are replaced, or removed
-    where this one has no such file; where writing fails they stay as they were. exports: names of formats, or `all`;
-    raises ValueError for an unknown one, before anything is written.
+    where this one has no such file; where writing fails they stay as they were. The page plays the media from where
+    it lies, or with embed_video from its own bytes (up to 64 MiB). exports: names of formats, or `all`; raises
+    ValueError for an unknown one, before anything is written.
     """
     formats = export_formats(exports)
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
-        HTML_FILE: _encoded(render_html(report, clip)),
+        HTML_FILE: _encoded(render_html(report, clip, folder, embed_video=embed_video)),
         **_exported(report, formats),
         file_name(FORMATS["vtt"]): _encoded(export(report, "vtt")),
         **({} if clip.frames is None else {POSTER_FILE: poster(clip.frames)}),

@@ -76,7 +76,7 @@ def test_subtitles_of_an_hour_a_blink_and_a_hostile_name():
 class Reader(HTMLParser):
     """Tags, their attributes, and whether every element is closed."""
 
-    VOID = frozenset({"meta", "link", "input", "br", "img"})
+    VOID = frozenset({"meta", "link", "input", "br", "img", "track", "source"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
