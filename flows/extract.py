@@ -59,6 +59,7 @@ class Extraction:
 
     dataset: str
     root: Path
+    """where the dataset was read: its folder, or a manifest file"""
     store: Path
     manifest: ManifestRef
     """of the chosen splits, with the digest of every media file"""
@@ -120,7 +121,7 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
     bad = list_bad(stock, (audio, visual), home.features)
     done = Extraction(
         dataset=dataset,
-        root=stock.manifest.root,
+        root=root.expanduser().absolute(),
         store=home.features,
         manifest=ManifestRef.of(stock.manifest),
         audio=audio,
