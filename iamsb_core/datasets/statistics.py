@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from iamsb_core.datasets.checks.columns import Columns
 from iamsb_core.manifest import STREAMS, stream_name
+from iamsb_core.media.clip import MediaProbe
 
 _LENGTH_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, np.inf)
 _DURATION_EDGES = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, np.inf)
 _MOST_SEGMENTS = 6
 _NUM_POSITIONS = 10
-_NUM_GENERATORS = 20
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Histogram:
     bins: tuple[str, ...]
     series: dict[str, tuple[int, ...]]
     """counts by bin; `audio`, `visual`, or `all`"""
+    named: bool = False
+    """whether the bins are names, the most frequent first, and not ranges of a number"""
 
     @property
     def total(self) -> int:
@@ -87,18 +91,41 @@ def _durations(durations_seconds: NDArray[np.float64]) -> Histogram:
 
 
 def _generators(columns: Columns) -> Histogram:
-    """Forged clips by how they were forged, the most frequent first."""
+    """Forged clips by how they were forged."""
     codes = columns.generators.codes[columns.forged]
     numbers = np.bincount(codes[codes >= 0], minlength=len(columns.generators.names))
-    order = [int(code) for code in np.argsort(-numbers, kind="stable") if numbers[code] > 0]
-    counts = {columns.generators.names[code]: int(numbers[code]) for code in order[:_NUM_GENERATORS]}
-    if len(order) > _NUM_GENERATORS:
-        rest = order[_NUM_GENERATORS:]
-        counts[f"{len(rest)} others"] = int(numbers[rest].sum())
-    unknown = int((codes < 0).sum())
-    if unknown and counts:
-        counts["not stated"] = unknown
-    return Histogram("How forged clips were made", "generator", "clips", tuple(counts), {"all": tuple(counts.values())})
+    counts = Counter(dict(zip(columns.generators.names, numbers.tolist(), strict=True)))
+    return _named("How forged clips were made", "generator", "clips", counts, int((codes < 0).sum()))
+
+
+def media_histograms(probes: Iterable[MediaProbe]) -> tuple[Histogram, ...]:
+    """Files by picture, frame rate and sound, as they were probed."""
+    pictures: Counter[str] = Counter()
+    rates: Counter[str] = Counter()
+    sounds: Counter[str] = Counter()
+    for probe in probes:
+        if probe.num_video_streams:
+            pictures[f"{probe.video_codec}, {probe.width} x {probe.height}"] += 1
+            rates["varying" if probe.variable_frame_rate else f"{probe.average_fps:.5g}"] += 1
+        if probe.num_audio_streams:
+            channels = f"{probe.num_channels} channel{'' if probe.num_channels == 1 else 's'}"
+            sounds[f"{probe.audio_codec}, {probe.sample_rate_hz:,} Hz, {channels}"] += 1
+    return (
+        _named("Pictures", "coding and size", "files", pictures),
+        _named("Frame rates", "frames a second", "files", rates),
+        _named("Sound", "coding", "files", sounds),
+    )
+
+
+def _named(title: str, unit: str, counted: str, counts: Counter[str], num_not_stated: int = 0) -> Histogram:
+    """Counts by name; names beyond the twentieth are counted together."""
+    order = [(name, number) for name, number in counts.most_common() if number]
+    shown = dict(order[:_MOST_NAMES])
+    if len(order) > _MOST_NAMES:
+        shown[f"{len(order) - _MOST_NAMES:,} others"] = sum(number for _, number in order[_MOST_NAMES:])
+    if num_not_stated and shown:
+        shown["not stated"] = num_not_stated
+    return Histogram(title, unit, counted, tuple(shown), {"all": tuple(shown.values())}, named=True)
 
 
 def _binned(values: NDArray[Any], edges: Sequence[float]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from iamsb_core.datasets.checks.repairs import check_repairs
 from iamsb_core.datasets.checks.segments import check_segments
 from iamsb_core.datasets.checks.sizes import SplitSize, check_sizes, split_sizes
 from iamsb_core.datasets.published import PUBLISHED, Published
-from iamsb_core.datasets.statistics import Histogram, histograms
+from iamsb_core.datasets.statistics import Histogram, histograms, media_histograms
 from iamsb_core.manifest import Manifest
 from iamsb_core.media.clip import MediaProbe
 
@@ -110,7 +110,7 @@ def validate(
         published=published,
         findings=tuple(findings),
         listed_at_most=MAX_INSTANCES,
-        histograms=histograms(table, best),
+        histograms=histograms(table, best) + (media_histograms(read.values()) if read else ()),
     )
 
 

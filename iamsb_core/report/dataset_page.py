@@ -128,7 +128,7 @@ def _parts(size: SplitSize) -> Iterator[Part]:
 
 
 def _histogram(histogram: Histogram) -> HistogramView:
-    return HistogramView(histogram, None if histogram.unit == "generator" else chart(histogram))
+    return HistogramView(histogram, None if histogram.named else chart(histogram))
 
 
 def _total(sizes: tuple[SplitSize, ...]) -> dict[str, float]:

@@ -74,6 +74,9 @@ def test_every_video_has_an_answer_and_the_answers_become_findings(dataset: Mani
 
     report = validate(dataset, probes=probes)
     assert report.num_probed == 3
+    pictures, rates, sounds = report.histograms[-3:]
+    assert (pictures.bins, rates.bins, pictures.total) == (("h264, 224 x 224",), ("25",), 3)
+    assert sounds.bins == ("aac, 16,000 Hz, 1 channel",)
     counts = {one.kind: (one.severity, one.count) for one in report.findings if one.kind != "size_differs"}
     assert counts == {
         "outside_clip": ("error", 1),
