@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
+from iamsb_core.systems.cells import Cells, covered, joint_grid
 from iamsb_core.systems.macb_df import MacbConfig, MacbDf
 from iamsb_core.systems.macb_df.clusters import Clusters, FusionWeights
 from iamsb_core.systems.macb_df.config import (
@@ -23,10 +24,7 @@ from iamsb_core.systems.macb_df.config import (
 )
 from iamsb_core.systems.macb_df.contrast import AdaptiveTemperature, contrastive_loss
 from iamsb_core.systems.macb_df.large_kernel import TemporalKernel
-from iamsb_core.systems.macb_df.losses import cell_targets
-from iamsb_core.systems.macb_df.outputs import FrameAnswers
 from iamsb_core.systems.macb_df.pareto import combine, pareto_weight
-from iamsb_core.systems.macb_df.streams import Cells, joint_grid
 
 STREAMS = Streams(
     audio=StreamSpec(encoder_identity="a", dim=6, hop_seconds=0.02),
@@ -140,7 +138,7 @@ def test_one_clip_has_nothing_to_be_compared_with() -> None:
     one = torch.ones(1, 1, requires_grad=True)
     loss, _ = contrastive_loss(one, one, torch.tensor([True]), AdaptiveTemperature(TemperatureConfig()), learn=True)
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
 
 
 # --- clusters
@@ -202,10 +200,7 @@ def test_the_joint_grid_reads_between_the_cells_of_a_finer_one() -> None:
 
 
 def test_a_cell_is_forged_where_its_centre_is() -> None:
-    valid = torch.ones(1, 5, dtype=torch.bool)
-    answers = FrameAnswers(torch.zeros(1, 5), valid, 0.2, torch.zeros(1))
-    target = cell_targets((torch.tensor([[0.3, 0.7]]),), answers, torch.tensor([1.0]))
-    assert target[0].tolist() == [0, 1, 1, 0, 0]
+    assert covered((torch.tensor([[0.3, 0.7]]),), 5, torch.tensor([5.0]))[0].tolist() == [0, 1, 1, 0, 0]
 
 
 # --- the system

@@ -1,6 +1,6 @@
 """The losses, kept apart by what they ask for: the fused answer, or one stream's own.
 
-Shapes: B clips, L cells, K true segments.
+Shapes: B clips, L cells.
 """
 
 from __future__ import annotations
@@ -11,18 +11,9 @@ from torch import Tensor
 
 from iamsb_core.data.batch import Batch
 from iamsb_core.manifest import STREAMS, stream_name
+from iamsb_core.systems.cells import covered
 from iamsb_core.systems.macb_df.config import MacbLossConfig
 from iamsb_core.systems.macb_df.outputs import FrameAnswers, MacbOutputs
-from iamsb_core.systems.segments import padded_truth
-
-
-def cell_targets(truth: tuple[Tensor, ...], answers: FrameAnswers, duration_seconds: Tensor) -> Tensor:
-    """(B, L) float: 1 for a cell whose centre lies in a forged segment."""
-    segments, exists = padded_truth(truth, answers.logits.device)
-    seconds = segments * duration_seconds[:, None, None]
-    centres = (torch.arange(answers.logits.shape[1], device=seconds.device) + 0.5) * answers.hop_seconds
-    inside = (centres >= seconds[..., :1]) & (centres < seconds[..., 1:]) & exists[..., None]
-    return inside.any(dim=1).float()
 
 
 def head_losses(answers: FrameAnswers, target: Tensor, config: MacbLossConfig) -> dict[str, Tensor]:
@@ -44,14 +35,18 @@ def system_losses(outputs: MacbOutputs, batch: Batch, contrast: Tensor, config: 
     losses: dict[str, Tensor] = {}
     for modality, answers in zip(STREAMS, outputs.streams, strict=True):
         name = stream_name(modality)
-        target = cell_targets(batch.stream(modality).truth, answers, seconds)
+        target = _target(batch.stream(modality).truth, answers, seconds)
         found = head_losses(answers, target, config)
         losses |= {f"{name}_{kind}": value for kind, value in found.items()}
         losses[f"unimodal_{name}"] = config.unimodal * (config.frame * found["frame"] + config.clip * found["clip"])
     both = tuple(torch.cat(pair) for pair in zip(batch.audio.truth, batch.visual.truth, strict=True))
-    found = head_losses(outputs.fused, cell_targets(both, outputs.fused, seconds), config)
+    found = head_losses(outputs.fused, _target(both, outputs.fused, seconds), config)
     losses |= {f"fused_{kind}": value for kind, value in found.items()}
     losses["contrast"] = contrast
     losses["multimodal"] = config.frame * found["frame"] + config.clip * found["clip"] + config.contrast * contrast
     losses["total"] = losses["multimodal"] + losses["unimodal_audio"] + losses["unimodal_visual"]
     return losses
+
+
+def _target(truth: tuple[Tensor, ...], answers: FrameAnswers, duration_seconds: Tensor) -> Tensor:
+    return covered(truth, answers.logits.shape[1], duration_seconds / answers.hop_seconds)

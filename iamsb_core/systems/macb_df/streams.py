@@ -5,45 +5,13 @@ Shapes: B clips, L cells of a stream, J cells of the joint grid (the picture's h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from iamsb_core.systems.cells import Cells
 from iamsb_core.systems.macb_df.config import MacbConfig
 from iamsb_core.systems.macb_df.large_kernel import band_block, temporal_block
 from iamsb_core.systems.pyramid.attention import LocalAttention
-from iamsb_core.systems.sampling import sample_cells
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Features on one grid, every clip from cell 0 on."""
-
-    values: Tensor
-    """(B, L, d), zero where not valid"""
-    valid: Tensor
-    """(B, L)"""
-    hop_seconds: float
-
-    def at(self, other: Cells) -> Tensor:
-        """(B, other's L, d): read between cells at the centres of the other grid; zero where either has none."""
-        num_other = other.valid.shape[1]
-        centres = (torch.arange(num_other, device=self.values.device) + 0.5) * (other.hop_seconds / self.hop_seconds)
-        read = sample_cells(self.values, centres.expand(len(self.values), -1), self.valid.sum(dim=1))
-        return read * (other.valid & self.valid.any(dim=1, keepdim=True))[..., None]
-
-    def mean(self) -> Tensor:
-        """(B, d) over valid cells; zero for a clip without any."""
-        return self.values.sum(dim=1) / self.valid.sum(dim=1, keepdim=True).clamp_min(1)
-
-
-def joint_grid(duration_seconds: Tensor, hop_seconds: float, dim: int) -> Cells:
-    """The empty grid that both streams meet on: there also for a clip without pictures."""
-    counts = (duration_seconds / hop_seconds - 1e-4).ceil().long().clamp_min(1)
-    num_cells = int(counts.max())
-    valid = torch.arange(num_cells, device=counts.device) < counts[:, None]
-    return Cells(torch.zeros(*valid.shape, dim, device=counts.device), valid, hop_seconds)
 
 
 class Fusion(nn.Module):

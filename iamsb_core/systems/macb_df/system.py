@@ -20,15 +20,16 @@ from iamsb_core.localization.nms import soft_nms_clips
 from iamsb_core.localization.proposals import ClipProposals, Proposals
 from iamsb_core.manifest import STREAMS, stream_name
 from iamsb_core.systems.base import System, register
+from iamsb_core.systems.cells import Cells, joint_grid
 from iamsb_core.systems.macb_df.clusters import Clusters, FusionWeights
 from iamsb_core.systems.macb_df.config import PRESETS, MacbConfig
 from iamsb_core.systems.macb_df.contrast import AdaptiveTemperature, contrastive_loss
 from iamsb_core.systems.macb_df.losses import system_losses
 from iamsb_core.systems.macb_df.outputs import FrameAnswers, MacbOutputs
 from iamsb_core.systems.macb_df.pareto import combine
-from iamsb_core.systems.macb_df.streams import Cells, Fusion, Stage, joint_grid
+from iamsb_core.systems.macb_df.streams import Fusion, Stage
 from iamsb_core.systems.noise import Noise
-from iamsb_core.systems.normalisation import StandardisedTrack, fit_standardisation
+from iamsb_core.systems.normalisation import fit_standardisation
 from iamsb_core.systems.pyramid.inputs import StreamInput
 
 
@@ -155,12 +156,8 @@ class MacbDf(System[MacbOutputs]):
 
     def fit_normalisation(self, batches: Iterable[Batch]) -> None:
         """One pass over the batches sets every track's mean and deviation."""
-        tracks = []
-        for modality, entry in zip(STREAMS, self.entries, strict=True):
-            features = cast(StreamEntry, entry).features
-            tracks.append(StandardisedTrack(modality, False, features.standardise))
-            if features.fine_standardise is not None:
-                tracks.append(StandardisedTrack(modality, True, features.fine_standardise))
+        pairs = zip(STREAMS, self.entries, strict=True)
+        tracks = [track for modality, entry in pairs for track in cast(StreamEntry, entry).features.tracks(modality)]
         fit_standardisation(tracks, batches)
 
     def _own_parameters(self, place: int) -> list[nn.Parameter]:

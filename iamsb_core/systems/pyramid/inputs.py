@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from iamsb_core.data.batch import StreamBatch
 from iamsb_core.encoders.base import StreamSpec
+from iamsb_core.manifest import Modality
 from iamsb_core.systems.noise import Noise
-from iamsb_core.systems.normalisation import Standardise
+from iamsb_core.systems.normalisation import Standardise, StandardisedTrack
 from iamsb_core.systems.padding import align_left
 from iamsb_core.systems.sampling import sample_cells
 
@@ -38,6 +39,11 @@ class StreamInput(nn.Module):
         if self.fine_standardise is not None:
             x = torch.cat([x, self._fine(batch, valid)], dim=-1)
         return x * noise.keep((len(x), 1, x.shape[-1]), self.feature_masking, x), valid
+
+    def tracks(self, modality: Modality) -> list[StandardisedTrack]:
+        """What of this stream is standardised."""
+        pairs = ((False, self.standardise), (True, self.fine_standardise))
+        return [StandardisedTrack(modality, fine, found) for fine, found in pairs if found is not None]
 
     def _fine(self, batch: StreamBatch, valid: Tensor) -> Tensor:
         """(B, L, num_fine * D_fine): the fine track at the centres of as many equal parts of every cell."""
