@@ -28,6 +28,7 @@ def localize(
     recursive: bool = False,
     exports: tuple[str, ...] = (),
     false_alarms_per_hour: float = FALSE_ALARMS_PER_HOUR,
+    embed_video: bool = False,
     again: bool = False,
 ) -> tuple[Localized, ...]:
     """Report when, and in which stream, videos were forged: files, folders and patterns.
@@ -44,7 +45,11 @@ def localize(
     root = home.reports if out is None else out.absolute()
     places = report_folders(found, None if out is None else root, root, alone=alone)
     options = ReportOptions(
-        thresholds=thresholds, false_alarms_per_hour=false_alarms_per_hour, exports=exports, again=again
+        thresholds=thresholds,
+        false_alarms_per_hour=false_alarms_per_hour,
+        exports=exports,
+        embed_video=embed_video,
+        again=again,
     )
     done = localize_videos(home, model, places, resolve_device(device), options)
     if not alone:

@@ -66,9 +66,14 @@ class Localization:
         """The document that `save` writes as report.json."""
         return report_json(self.report)
 
-    def save(self, folder: str | os.PathLike[str], exports: Iterable[str] = ()) -> ReportFiles:
-        """Write report.json, report.html, report.vtt, a poster and these exports (`srt`, `eaf`, ... or `all`)."""
-        return write_report(Path(folder), self.report, self.clip, exports)
+    def save(
+        self, folder: str | os.PathLike[str], exports: Iterable[str] = (), *, embed_video: bool = False
+    ) -> ReportFiles:
+        """Write report.json, report.html, report.vtt, a poster and these exports (`srt`, `eaf`, ... or `all`).
+
+        The page plays the video from where it lies, or with embed_video from inside the page (up to 64 MiB).
+        """
+        return write_report(Path(folder), self.report, self.clip, exports, embed_video=embed_video)
 
 
 @dataclass(frozen=True)

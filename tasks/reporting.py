@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from iamsb_core.digest import digest
 from iamsb_core.localizer import Localizer
 from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.media.isolation import MediaDecoder
@@ -67,6 +68,8 @@ class ReportOptions:
     """the target from which a clip is called forged"""
     exports: tuple[str, ...] = ()
     """names of formats, or `all`"""
+    embed_video: bool = False
+    """put the video into its page, where it is not too large"""
     again: bool = False
     """examine videos whose report is there too"""
 
@@ -107,7 +110,7 @@ def _prepared(
         finished = False
         try:
             for video, folder in places.items():
-                earlier = None if options.again else earlier_report(folder, video, localizer.settings)
+                earlier = None if options.again else earlier_report(folder, video, _settings(localizer, options))
                 waiting.append((video, earlier or pool.submit(localizer.decode, decoder, video)))
                 if len(waiting) > NUM_AHEAD:
                     yield waiting.popleft()
@@ -123,10 +126,15 @@ def _prepared(
 def _report(localizer: Localizer, video: Path, clip: DecodedClip, folder: Path, options: ReportOptions) -> Localized:
     with gpu_slot(localizer.device):
         found = localizer.examine(video, clip, command(video, localizer, options))
-    found.save(folder, options.exports)
+    found.save(folder, options.exports, embed_video=options.embed_video)
     data = document(found.report)
-    remember_report(folder, data, localizer.settings)
+    remember_report(folder, data, _settings(localizer, options))
     return _localized(video, data, folder, reused=False)
+
+
+def _settings(localizer: Localizer, options: ReportOptions) -> str:
+    """Digest of what decides a report and its page, but for the media."""
+    return digest([localizer.settings, "embedded"]) if options.embed_video else localizer.settings
 
 
 def command(video: Path, localizer: Localizer, options: ReportOptions) -> tuple[str, ...]:
@@ -134,6 +142,8 @@ def command(video: Path, localizer: Localizer, options: ReportOptions) -> tuple[
     words = ["iamsb", "localize", str(video), "--model", localizer.uri]
     if options.false_alarms_per_hour != FALSE_ALARMS_PER_HOUR:
         words += ["--false-alarms-per-hour", f"{options.false_alarms_per_hour:g}"]
+    if options.embed_video:
+        words.append("--embed-video")
     return tuple(words)
 
 

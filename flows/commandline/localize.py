@@ -26,6 +26,9 @@ def localize(
     false_alarms_per_hour: Annotated[
         float, typer.Option(min=0.0, help="How often genuine video may be called forged, per hour of it.")
     ] = 1.0,
+    embed_video: Annotated[
+        bool, typer.Option("--embed-video", help="Put the video into its page (up to 64 MiB).")
+    ] = False,
     fail_on_forged: Annotated[bool, typer.Option("--fail-on-forged", help="Exit code 3 if any is forged.")] = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -48,6 +51,7 @@ def localize(
         export=export,
         again=again,
         false_alarms_per_hour=false_alarms_per_hour,
+        embed_video=embed_video,
         fail_on_forged=fail_on_forged,
         device=device,
     )

@@ -33,6 +33,7 @@ def localize(
     export: str,
     again: bool,
     false_alarms_per_hour: float,
+    embed_video: bool,
     fail_on_forged: bool,
     device: str,
 ) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def localize(
         recursive=recursive,
         exports=exports,
         false_alarms_per_hour=false_alarms_per_hour,
+        embed_video=embed_video,
         again=again,
     )
     _show(terminal, done, Home.current().reports if out is None else out)

@@ -33,7 +33,7 @@ COMMANDS = {
     | {"--cells", "--threshold", "--threshold-from", "--also-labels", "--also-predictions"}
     | {"--missing", "--unsorted", "--not-finite", "--inverted"},
     "localize": {"--model", "--out", "--device", "--recursive", "--again", "--export", "--fail-on-forged"}
-    | {"--false-alarms-per-hour"},
+    | {"--false-alarms-per-hour", "--embed-video"},
     "export": {"--format", "--out"},
     "features export": {"--encoders"},
     "features verify": set(),
