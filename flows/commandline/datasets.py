@@ -25,15 +25,44 @@ def demo(
 
 @app.command()
 def forge(
-    media: Annotated[Path, typer.Argument(help="Folder of real clips.")],
-    out: Annotated[Path, typer.Argument(help="New folder for the dataset, in LAV-DF's layout.")],
-    quick: Annotated[bool, typer.Option("--quick", help="A small dataset.")] = False,
+    media: Annotated[Path, typer.Argument(help="Folder of real clips, or `drawn` for people that are drawn.")],
+    out: Annotated[Path, typer.Argument(help="New folder for the dataset and its data card.")],
+    preset: Annotated[
+        str, typer.Option(help="quick, demo, real, benchmark, unseen-methods, asynchronous, long or extended.")
+    ] = "real",
+    quick: Annotated[bool, typer.Option("--quick", help="The same as --preset quick.")] = False,
+    layout: Annotated[str | None, typer.Option(help="lavdf or av-deepfake1m [default: the preset's].")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="easy, medium or hard [default: the preset's].")] = None,
+    placement: Annotated[str | None, typer.Option(help="speech, or asynchronous as DDL-AV's.")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="Clips in all splits [default: the preset's].")] = None,
+    people: Annotated[int | None, typer.Option(min=1, help="Use so many people [default: all].")] = None,
+    identities: Annotated[Path | None, typer.Option(help="CSV (file,person) or JSON: who is in which file.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the real clips, for the data card.")] = None,
+    config: Annotated[Path | None, typer.Option(help="JSON with other fields of the configuration.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a dataset of partial forgeries with exact truth from real clips."""
-    carry_out("datasets.forge", as_json, debug, media=media, out=out, quick=quick, seed=seed)
+    """Make a dataset of partial forgeries with exact truth from real clips, and its data card."""
+    carry_out(
+        "datasets.forge",
+        as_json,
+        debug,
+        media=media,
+        out=out,
+        preset_name="quick" if quick else preset,
+        changes={
+            "layout": layout,
+            "difficulty": difficulty,
+            "placement": placement,
+            "num_clips": clips,
+            "num_people": people,
+        },
+        config=config,
+        seed=seed,
+        identities=identities,
+        licence=licence,
+    )
 
 
 @dataset_app.command("check")

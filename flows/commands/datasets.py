@@ -1,33 +1,57 @@
-"""`iamsb forge` and `iamsb dataset check`."""
+"""`iamsb forge`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal
-from iamsb_core.datasets.registry import read_dataset
-from iamsb_core.datasets.validation import validate
 from iamsb_core.digest import plain
-from iamsb_core.forgery.config import quick_forgery, real_forgery
+from iamsb_core.forgery.presets import adjusted, preset
 
-_NUM_FINDINGS_SHOWN = 50
+DRAWN = "drawn"
+"""given for the folder of real clips: people that the program draws"""
 
 
 def forge(
-    terminal: Terminal, *, orchestrator: Orchestrator, media: Path, out: Path, quick: bool, seed: int
+    terminal: Terminal,
+    *,
+    orchestrator: Orchestrator,
+    media: Path,
+    out: Path,
+    preset_name: str,
+    changes: dict[str, Any],
+    config: Path | None,
+    seed: int,
+    identities: Path | None,
+    licence: str | None,
 ) -> dict[str, Any]:
-    """Run the forging flow."""
-    if not media.is_dir():
-        raise ValueError(f"{media} is not a folder; give a folder of real clips")
+    """Run the forging flow. changes: for `adjusted`, None where the preset's own value stays."""
+    drawn = str(media) == DRAWN
+    if not drawn and not media.is_dir():
+        raise ValueError(f"{media} is not a folder; give a folder of real clips, or `{DRAWN}` for drawn people")
+    chosen = adjusted(preset(preset_name), given=_read(config), **changes)
     serve(orchestrator)
     from flows.forge import forge as flow  # noqa: PLC0415 - after the quick check
 
-    done = flow(out.absolute(), media.absolute(), quick_forgery() if quick else real_forgery(), seed)
+    source = None if drawn else media.absolute()
+    done = flow(out.absolute(), source, chosen, seed, identities=identities, licence=licence)
     show(terminal, done)
-    return plain(done)
+    card = done.out / "data_card.html"
+    terminal.say(f"card: {card}")
+    return {**plain(done), "card": str(card)}
+
+
+def _read(config: Path | None) -> dict[str, Any] | None:
+    if config is None:
+        return None
+    given = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else None
+    if not isinstance(given, dict):
+        raise ValueError(f"{config} must be a JSON object with fields of the forgery builder's configuration")
+    return given
 
 
 def show(terminal: Terminal, done: Any) -> None:
@@ -40,19 +64,3 @@ def show(terminal: Terminal, done: Any) -> None:
     terminal.table(f"{done.out}{' (made before)' if done.reused else ''}", columns, rows)
     for name, reason in done.skipped:
         terminal.say(f"left out: {name}: {reason}")
-
-
-def check(terminal: Terminal, *, orchestrator: Orchestrator, name: str, root: Path) -> dict[str, Any]:
-    """Validate a dataset; failed where a finding is an error."""
-    del orchestrator
-    report = validate(read_dataset(name, root))
-    sizes = [
-        (size.split, str(size.num_videos), str(size.num_forged), str(size.num_segments), str(size.num_identities))
-        for size in report.splits
-    ]
-    terminal.table(f"{name} at {root}", ("split", "videos", "forged", "segments", "people"), sizes)
-    for finding in report.findings[:_NUM_FINDINGS_SHOWN]:
-        terminal.say(f"{finding.severity}: {finding.message}")
-    if len(report.findings) > _NUM_FINDINGS_SHOWN:
-        terminal.say(f"... and {len(report.findings) - _NUM_FINDINGS_SHOWN} more; --json lists them all")
-    return {"failed": not report.ok, **plain(report)}

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any, get_args
 
+from iamsb_core.configuration import parse
 from iamsb_core.datasets.fields import suggestion
-from iamsb_core.forgery.config import ForgeConfig, Methods, ModalityMix, SplitMethods, SyntheticConfig
+from iamsb_core.digest import plain
+from iamsb_core.forgery.config import (
+    ForgeConfig,
+    Layout,
+    Methods,
+    ModalityMix,
+    Placement,
+    SplitMethods,
+    SyntheticConfig,
+)
+from iamsb_core.forgery.difficulty import DifficultyName
+from iamsb_core.forgery.plan import apportion
 
 _SEEN = Methods(audio=("splice_same", "pitch_shift", "vocoder"), visual=("time_shift", "resample", "blend_own"))
 _UNSEEN = Methods(audio=("splice_other", "formant_shift", "time_stretch"), visual=("reorder", "blend_other", "inpaint"))
@@ -101,8 +114,44 @@ PRESETS: dict[str, Callable[[], ForgeConfig]] = {
 }
 
 
+_CHOICES = {"layout": get_args(Layout), "difficulty": get_args(DifficultyName), "placement": get_args(Placement)}
+
+
 def preset(name: str) -> ForgeConfig:
     """The configuration of this name. Raises ValueError for another, with the nearest."""
-    if name not in PRESETS:
-        raise ValueError(f"no preset is called {name!r}{suggestion(name, PRESETS)}; known are {', '.join(PRESETS)}")
-    return PRESETS[name]()
+    return PRESETS[_known("preset", name, tuple(PRESETS))]()
+
+
+def adjusted(
+    config: ForgeConfig,
+    *,
+    num_clips: int | None = None,
+    num_people: int | None = None,
+    given: Mapping[str, Any] | None = None,
+    **choices: str | None,
+) -> ForgeConfig:
+    """The configuration with what is not None changed.
+
+    num_clips: in all; the splits keep their proportions, and each that has clips at least one. choices: layout,
+    difficulty, placement. given: fields of ForgeConfig as JSON data, which come first.
+    Raises ValueError for a name that is not known, with the nearest, and for what ForgeConfig refuses.
+    """
+    chosen = {field: _known(field, name, _CHOICES[field]) for field, name in choices.items() if name is not None}
+    config = parse(ForgeConfig, {**plain(config), **(given or {}), **chosen})
+    if num_clips is not None:
+        config = replace(config, num_clips=_shared_out(num_clips, config.num_clips))
+    return config if num_people is None else replace(config, num_people=num_people)
+
+
+def _shared_out(total: int, like: tuple[int, int, int]) -> tuple[int, int, int]:
+    first = [int(number > 0) for number in like]
+    if total < sum(first):
+        raise ValueError(f"{total} clips cannot fill {sum(first)} splits; ask for {sum(first)} or more")
+    train, dev, test = (one + more for one, more in zip(first, apportion(total - sum(first), like), strict=True))
+    return train, dev, test
+
+
+def _known(what: str, name: str, known: tuple[str, ...]) -> str:
+    if name not in known:
+        raise ValueError(f"no {what} is called {name!r}{suggestion(name, known)}; known are {', '.join(known)}")
+    return name
