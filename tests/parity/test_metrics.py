@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from iamsb_core.metrics.average_precision import average_precision
 from iamsb_core.metrics.average_recall import average_recall
-from iamsb_core.metrics.files import score
+from iamsb_core.metrics.files import read_predictions, score
 from iamsb_core.metrics.matching import candidates
 from iamsb_core.metrics.packed import pack
-from iamsb_core.metrics.protocols import ACTIVITYNET, AR_TIOUS, AV_DEEPFAKE1M, LAVDF, Protocol
+from iamsb_core.metrics.policy import Policy
+from iamsb_core.metrics.protocols import ACTIVITYNET, AR_TIOUS, AV_DEEPFAKE1M, Protocol
+from iamsb_core.metrics.submission_check import check_submission
+from iamsb_core.metrics.submission_formats import FORMATS, Listing
+from iamsb_core.metrics.submission_writing import write_submission
 
 Corpus = list[tuple[str, np.ndarray, np.ndarray]]
 """for each clip its name, truth (K, 2) and proposals (N, 3) score, start, end by falling score"""
@@ -30,7 +35,7 @@ def wheel() -> ModuleType:
     """The compiled part of the published evaluator; its package cannot be imported without torchmetrics."""
     package = importlib.util.find_spec("avdeepfake1m")
     if package is None or package.origin is None:
-        pytest.skip("the published evaluator is not installed; install the extra 'parity'")
+        pytest.skip("the published evaluator is not installed: pip install --no-deps avdeepfake1m==0.0.4")
     compiled = [
         path
         for suffix in importlib.machinery.EXTENSION_SUFFIXES
@@ -44,6 +49,14 @@ def wheel() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def published(wheel: ModuleType, labels: Path, predictions: Path, file_hz: float = 1.0) -> list[float]:
+    """AP and then AR as the published evaluator gives them; the protocols' thresholds and counts are the same."""
+    tious, counts = list(AV_DEEPFAKE1M.ap_tious), list(AV_DEEPFAKE1M.ar_counts)
+    files = (str(predictions), str(labels))
+    found = wheel.ap_ar_1d(*files, "file", "fake_segments", file_hz, tious, counts, list(AR_TIOUS))
+    return [*found["ap"].values(), *(found["ar"][count] for count in counts)]
 
 
 def corpus(rng: np.random.Generator, *, num_clips: int, decimals: int, most: int = 120) -> Corpus:
@@ -84,13 +97,9 @@ def ours(clips: Corpus, rules: Protocol) -> tuple[dict[str, float | None], dict[
 def test_av_deepfake1m_equals_the_published_evaluator(wheel, tmp_path, seed, decimals):
     clips = corpus(np.random.default_rng(seed), num_clips=300, decimals=decimals)
     labels, predictions = write(clips, tmp_path)
-    counts = list(AV_DEEPFAKE1M.ar_counts)
-    theirs = wheel.ap_ar_1d(
-        str(predictions), str(labels), "file", "fake_segments", 1.0, [0.5, 0.75, 0.9, 0.95], counts, list(AR_TIOUS)
-    )
     report = score(labels, predictions, "av-deepfake1m")
-    assert list(report.ap.values()) == pytest.approx(list(theirs["ap"].values()), abs=1e-6)
-    assert list(report.ar.values()) == pytest.approx([theirs["ar"][count] for count in counts], abs=1e-6)
+    theirs = published(wheel, labels, predictions)
+    assert [*report.ap.values(), *report.ar.values()] == pytest.approx(theirs, abs=1e-6)
     assert 0.05 < report.ap["0.5"] < 0.95
 
 
@@ -100,9 +109,39 @@ def test_lavdf_equals_the_published_evaluator_at_25_frames_a_second(wheel, tmp_p
         for name, truth, proposals in corpus(np.random.default_rng(7), num_clips=200, decimals=3)
     ]
     labels, predictions = write(clips, tmp_path)
-    theirs = wheel.ap_1d(str(predictions), str(labels), "file", "fake_segments", 25.0, list(LAVDF.ap_tious))
+    theirs = published(wheel, labels, predictions, file_hz=25.0)
     report = score(labels, predictions, "lavdf")
-    assert list(report.ap.values()) == pytest.approx(list(theirs.values()), abs=1e-6)
+    assert [*report.ap.values(), *report.ar.values()] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_lists_out_of_order_are_read_as_published_where_that_is_wanted(wheel, tmp_path):
+    rng = np.random.default_rng(5)
+    clips: Corpus = [
+        (name, truth, proposals[rng.permutation(len(proposals))])
+        for name, truth, proposals in corpus(rng, num_clips=200, decimals=3)
+    ]
+    labels, predictions = write(clips, tmp_path)
+    theirs = published(wheel, labels, predictions)
+    as_is = score(labels, predictions, "av-deepfake1m", policy=Policy(unsorted="as-is"))
+    assert [*as_is.ap.values(), *as_is.ar.values()] == pytest.approx(theirs, abs=1e-6)
+    mended = score(labels, predictions, "av-deepfake1m")
+    assert abs(mended.ap["0.5"] - theirs[0]) > 0.01  # what sorting is for
+
+
+@pytest.mark.parametrize("form", ["1m-deepfakes", "ddl-av"])
+def test_a_submission_written_and_checked_by_us_scores_the_same_with_the_published_evaluator(wheel, tmp_path, form):
+    clips = corpus(np.random.default_rng(6), num_clips=200, decimals=3)
+    labels, predictions = write(clips, tmp_path)
+    found, chosen, listing = read_predictions(predictions).clips, FORMATS[form], Listing.read(labels)
+    found = {name: clip for name, clip in found.items() if name != clips[3][0]}  # one that could not be predicted
+    sent = write_submission(chosen, found, listing, tmp_path / "sent")
+    assert all(check_submission(chosen, path, listing).passed for path in (sent.text_path, sent.json_path))
+    report = score(labels, sent.json_path, "av-deepfake1m", detection_path=sent.text_path)
+    theirs = published(wheel, labels, sent.json_path)
+    assert [*report.ap.values(), *report.ar.values()] == pytest.approx(theirs, abs=1e-6)
+    scores = dict(line.rsplit(chosen.separator, 1) for line in sent.text_path.read_text().splitlines())
+    forged = [len(truth) > 0 for _, truth, _ in clips]
+    assert report.auc == pytest.approx(roc_auc_score(forged, [float(scores[name]) for name, _, _ in clips]))
 
 
 def test_overlapping_truths_are_matched_in_list_order_as_published(wheel, tmp_path):
