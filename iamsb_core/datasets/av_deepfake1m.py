@@ -7,7 +7,8 @@
 Where `<split>_metadata.json` was not fetched, the objects are read one by one from `<split>_metadata/` or, as ++ has
 them, from beside the videos. `val` is the split `dev`. A video's id is the `file` of its entry, as the official
 evaluator wants it, and the name of a test file of ++ has its folder before it, since both test sets count from 0. The
-labels of the test sets are with the organisers: those videos have the label `none`. People of train and val overlap.
+labels of the test sets are with the organisers: those videos have the label `none`, unless `test_metadata.json` is
+there, as the forgery builder writes it. People of train and val overlap.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ def read_av_deepfake1m(root: Path, *, name: str = "av-deepfake1m") -> Manifest:
         for entry, where in _entries(root, folder):
             videos.append(_record(entry, where, folder, split, reader))
     for folder in _TEST_FOLDERS[name]:
-        videos += _test_videos(root, folder, prefixed=len(_TEST_FOLDERS[name]) > 1)
+        if (root / f"{folder}_metadata.json").is_file():
+            videos += [_record(entry, where, folder, "test", reader) for entry, where in _entries(root, folder)]
+        else:
+            videos += _test_videos(root, folder, prefixed=len(_TEST_FOLDERS[name]) > 1)
     if not videos:
         refuse_layout(root, name, _LAYOUT)
     return assemble(name, root, videos, repairs, root, dev_name="val")
