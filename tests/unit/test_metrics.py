@@ -204,13 +204,20 @@ def test_full_ap_and_ar_are_bounded_and_ar_rises_with_the_count(clips, rules):
 
 
 @settings(deadline=None, max_examples=60)
-@given(clips_of())
-def test_full_ap_does_not_rise_with_the_threshold_for_disjoint_truth(clips):
-    # one truth a clip: with several, matching them one-to-one need not be nested across thresholds
-    single = [(truth[:1], proposals) for truth, proposals in clips]
-    values = list(ap(single, area="full").values())
+@given(clips_of(), RULES)
+def test_full_ap_and_ar_do_not_rise_with_the_threshold_for_disjoint_truth(clips, rules):
+    # from 0.5 on a proposal hits one of several disjoint truths at most, so matches at a threshold are matches below it
+    apart = []
+    for truth, proposals in clips:
+        shifts = [4 * place for place in range(len(truth))]
+        spread = [[start + shift, end + shift] for (start, end), shift in zip(truth, shifts, strict=True)]
+        moved = [[p[0] + 4 * (i % 3), p[1] + 4 * (i % 3), p[2]] for i, p in enumerate(proposals)]
+        apart.append((spread, moved))
+    values = list(ap(apart, rules, area="full").values())
+    recalls = [ar(apart, replace(rules, ar_tious=(tiou,)))["100"] for tiou in rules.ap_tious]
     if values[0] is not None:
         assert all(a >= b - 1e-12 for a, b in pairwise(values))
+        assert all(a >= b - 1e-12 for a, b in pairwise(recalls))
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,4 +1,4 @@
-"""Label and prediction files: every format, and every fault of one."""
+"""Prediction files: every format, every fault of one, and scoring them against labels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamsb_core.manifest import Modality
 from iamsb_core.metrics.fast_json import read_plain_rows
-from iamsb_core.metrics.files import read_labels, read_predictions, score
+from iamsb_core.metrics.files import Scoring, read_predictions, score
 
 LAVDF_ENTRY = {
     "file": "test/000001.mp4",
@@ -35,93 +34,6 @@ LAVDF_ENTRY = {
 def save(path: Path, document: Any) -> Path:
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     return path
-
-
-# --- labels ---
-
-
-def test_lavdf_labels(tmp_path):
-    real = LAVDF_ENTRY | {"file": "dev/2.mp4", "split": "dev", "fake_periods": [], "modify_audio": False}
-    labels = read_labels(save(tmp_path / "metadata.json", [LAVDF_ENTRY, real]))
-    forged, genuine = labels.clips
-    assert (forged.video_id, forged.split, forged.duration_seconds) == ("test/000001.mp4", "test", 8.0)
-    np.testing.assert_array_equal(forged.fused, [[1.0, 2.0]])
-    np.testing.assert_array_equal(forged.audio, [[1.0, 2.0]])
-    assert len(forged.visual) == 0
-    assert not genuine.is_forged
-    assert labels.has_streams
-    assert [clip.video_id for clip in read_labels(tmp_path).clips] == ["test/000001.mp4", "dev/2.mp4"]
-
-
-def test_av_deepfake1m_labels_with_the_known_fault(tmp_path):
-    entry = {
-        "file": "id/yt/1/real_video_fake_audio.mp4",
-        "split": "val",
-        "modify_type": "audio_modified",
-        "audio_model": "vits",
-        "fake_segments": [[3.0, 3.2], [1.0, 1.5]],
-        "audio_fake_segments": [[3.0, 3.2], [1.0, 1.5]],
-        "visual_fake_segments": [[3.0, 3.2]],
-        "video_frames": 250,
-    }
-    labels = read_labels(save(tmp_path / "val_metadata.json", [entry]))
-    clip = labels.clips[0]
-    np.testing.assert_array_equal(clip.fused, [[3.0, 3.2], [1.0, 1.5]])  # in the order of the file
-    assert len(clip.visual) == 0
-    assert (clip.split, clip.duration_seconds, clip.generator) == ("dev", 10.0, "vits")
-    assert "1 clips list segments of a stream that was not modified" in labels.warnings[0]
-
-
-def test_ddl_labels_have_the_union_of_both_streams(tmp_path):
-    entry = {
-        "file": "fake_audio_fake_visual/x.mp4",
-        "audio_fake_segments": [[1.0, 2.0]],
-        "visual_fake_segments": [[1.5, 3.0], [5.0, 6.0]],
-    }
-    clip = read_labels(save(tmp_path / "val.json", [entry])).clips[0]
-    np.testing.assert_array_equal(clip.fused, [[1.0, 3.0], [5.0, 6.0]])
-
-
-def test_tvil_labels_do_not_tell_streams_apart(tmp_path):
-    entry = {"file": "0a1b2c3d4e.mp4", "split": "valid", "duration": 4.0, "fake_periods": [[1.0, 2.0]], "n_fakes": 1}
-    labels = read_labels(save(tmp_path / "metadata.json", {"0a1b2c3d4e": entry}))
-    assert not labels.has_streams
-    with pytest.raises(ValueError, match="do not say which stream"):
-        labels.clips[0].of(Modality.AUDIO)
-
-
-def test_manifest_labels(tmp_path):
-    file = save(tmp_path / "manifest.csv", "path,start,end,modality,duration\na.mp4,1,2,audio,5\nb.mp4,,,,5\n")
-    for path in (file, tmp_path):
-        labels = read_labels(path)
-        assert [clip.is_forged for clip in labels.clips] == [True, False]
-        assert labels.has_streams
-
-
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [
-        ("[", "not valid JSON"),
-        ([], "but it is empty"),
-        ("1", "no JSON list at all"),
-        ([1], r"\[0\] must be an object"),
-        ([{"fake_periods": []}], "no 'file'"),
-        ([{"file": "a.mp4"}], "unlabelled test files"),
-        ([{"file": "a.mp4", "fake_periods": [[1]]}], r"must be a list of \[start, end\]"),
-        ([{"file": "a.mp4", "fake_periods": [[1, None]]}], r"must be a list of \[start, end\]"),
-        ([{"file": "a.mp4", "fake_periods": []}] * 2, "lists 'a.mp4' twice"),
-    ],
-)
-def test_bad_labels_are_refused(tmp_path, document, message):
-    with pytest.raises(ValueError, match=message):
-        read_labels(save(tmp_path / "labels.json", document))
-
-
-def test_labels_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="there are no labels at"):
-        read_labels(tmp_path / "none.json")
-    with pytest.raises(ValueError, match=r"holds none of metadata\.min\.json"):
-        read_labels(tmp_path)
 
 
 # --- predictions ---
@@ -253,6 +165,9 @@ def test_the_quick_reader_equals_the_real_parser(document, spaced):
         'x{"a": [[1, 2, 3]]}',
         '{"a": [[1, 2, 3]]',
         '{"a": [[1-2, 2, 3]]}',
+        '{junk "a": [[1, 2, 3]]}',
+        '{"a": [[1, 2, 3]]} {"b": [[1, 2, 3]]}',
+        '{"a": [[1, 2, 3]]}, "b": [[1, 2, 3]]}',
     ],
 )
 def test_the_quick_reader_leaves_anything_unusual_to_the_real_one(text):
@@ -276,6 +191,35 @@ def test_score_of_two_files(tmp_path):
         score(labels, predictions, "lavdf", split="dev")
     with pytest.raises(ValueError, match="no clip of split 'train'; their splits are dev, test"):
         score(labels, predictions, "lavdf", split="train")
+
+
+def test_several_files_are_scored_together(tmp_path):
+    first = save(tmp_path / "a.json", [{"file": "a", "fake_segments": [[1, 2]]}])
+    second = save(tmp_path / "b.json", [{"file": "b", "fake_periods": [[1, 2]]}])
+    ours = save(tmp_path / "pa.json", {"a": [[0.9, 1, 2]]})
+    others = save(tmp_path / "pb.json", {"b": [[0.8, 5, 6]]})
+    report = score((first, second), (ours, others), "ddl-av", slice_by=("dataset",))
+    assert report.ap["0.5"] == 0.5
+    assert {name: one.ap["0.5"] for name, one in report.slices["dataset"].items()} == {"av-deepfake1m": 1, "tvil": 0}
+    with pytest.raises(ValueError, match="label files together lists 'a' twice"):
+        score((first, first), ours, "ddl-av")
+    with pytest.raises(ValueError, match="1 clips are predicted in more than one of the files"):
+        score((first, second), (ours, ours), "ddl-av")
+
+
+def test_two_files_are_compared_under_one_protocol_by_what_both_say(tmp_path):
+    entries = [{"file": f"{i}", "fake_segments": [[1, 2]] if i % 2 else []} for i in range(8)]
+    labels = save(tmp_path / "labels.json", entries)
+    right = save(tmp_path / "right.json", {f"{i}": [[0.9 if i % 2 else 0.1, 1, 2]] for i in range(8)})
+    wrong = save(tmp_path / "wrong.json", {f"{i}": [[0.9 if i % 2 else 0.1, 5, 6]] for i in range(8)})
+    first = Scoring.read(labels, right, "ddl-av", detection="best-proposal")
+    second = Scoring.read(labels, wrong, "ddl-av")
+    found = first.differences(second, 20, np.random.default_rng(0))["fused"]
+    assert found["ap_0.5"].estimate == 1.0
+    assert "auc" not in found  # only one of the two has clip scores
+    assert "auc" in first.intervals(5, np.random.default_rng(0))["fused"]
+    with pytest.raises(ValueError, match="two protocols"):
+        first.differences(Scoring.read(labels, wrong, "activitynet"), 5, np.random.default_rng(0))
 
 
 def test_score_with_clip_scores_beside(tmp_path):
