@@ -28,7 +28,8 @@ def ap_figure(curves: Mapping[str, Values]) -> Figure:
 def ar_figure(curves: Mapping[str, Values]) -> Figure:
     """AR against the number of proposals (log axis), one line for each name."""
     figure = _figure(curves, "proposals per clip", "average recall")
-    figure.axes[0].set_xscale("log")
+    if any(value is not None for values in curves.values() for value in values.values()):
+        figure.axes[0].set_xscale("log")  # which cannot be drawn without a point
     return figure
 
 

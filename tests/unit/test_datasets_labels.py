@@ -15,6 +15,7 @@ from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Forgery, Manifest, Modality, VideoRecord
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.labels import Labels
+from iamsb_core.metrics.plots import ar_figure
 from iamsb_core.timeline import FeatureTrack, Segment, TimeGrid
 from iamsb_core.training.validation import operating_points, selection
 
@@ -66,6 +67,7 @@ def test_clips_labelled_as_a_whole_have_an_auc_in_every_stream_and_no_ap():
     assert "the labels are of whole clips, so there is no AP or AR" in report.warnings
     assert report.counts.forged_clips == 3
     assert selection(report) == report.auc
+    ar_figure({"fused": report.ar}).canvas.draw()  # without a point, and without a logarithm of nothing
 
 
 def test_a_label_that_names_no_stream_is_scored_fused_only():
