@@ -123,9 +123,12 @@ def test_the_keyboard_opens_the_places_of_a_finding(opened: Callable[[int], Any]
     assert page.locator(".error details").first.evaluate("e => e.open")
 
 
-def test_on_paper_no_plot_is_cut_in_two(opened: Callable[[int], Any]) -> None:
+def test_on_paper_every_place_is_shown_and_no_plot_is_cut_in_two(opened: Callable[[int], Any]) -> None:
     page = opened(1280)
+    places = page.locator(".warning details ol").first
+    assert places.bounding_box()["height"] == 0
     page.emulate_media(media="print")
+    assert places.bounding_box()["height"] > 0
     styles = page.locator(".plot-card").evaluate_all("all => all.map(e => getComputedStyle(e).breakInside)")
     assert set(styles) == {"avoid"}
     assert len(page.pdf(format="A4")) > 10_000
