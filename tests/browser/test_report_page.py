@@ -48,6 +48,10 @@ class Opened:
     data: dict
     complaints: list[str]
     requests: list[str]
+    media: set[str] = dataclasses.field(default_factory=set)
+    """addresses of the examined file that the page may ask for"""
+    expected: list[str] = dataclasses.field(default_factory=list)
+    """complaints that are meant"""
 
 
 @pytest.fixture
@@ -55,9 +59,10 @@ def open_report(browser, tmp_path):
     """Write a report, open its page, and check at the end that it was silent."""
     opened = []
 
-    def open_(clip, width: int = 1280, **changes) -> Opened:
-        files = write_report(tmp_path, make_report(clip, **changes), clip)
-        page = browser.new_page(viewport={"width": width, "height": 900})
+    def open_(clip, width: int = 1280, *, embed_video: bool = False, scheme: str = "light", **changes) -> Opened:
+        folder = tmp_path / "report"
+        files = write_report(folder, make_report(clip, **changes), clip, embed_video=embed_video)
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         view = Opened(page, json.loads(files.json.read_text(encoding="utf-8")), [], [])
         page.on("console", lambda message: view.complaints.append(message.text))
         page.on("pageerror", lambda error: view.complaints.append(str(error)))
@@ -68,10 +73,10 @@ def open_report(browser, tmp_path):
 
     yield open_
     for view in opened:
-        outside = [url for url in view.requests if not url.startswith(("data:", "blob:"))]
-        assert view.complaints == []
-        assert len(outside) == 1
-        assert outside[0].startswith("file:")
+        outside = {url for url in view.requests if not url.startswith(("data:", "blob:"))}
+        assert view.complaints == view.expected
+        assert all(url.startswith("file:") for url in outside)
+        assert len(outside - view.media) == 1
         view.page.close()
 
 
@@ -166,12 +171,90 @@ def test_hundreds_of_segments_and_half_an_hour(open_report):
 
 def test_paper_shows_everything_and_no_controls(open_report):
     view = open_report(make_clip(), proposals=make_proposals(**ROWS))
+    view.page.locator("#mark-audio-1").click()
     view.page.emulate_media(media="print", color_scheme="dark")
     assert not view.page.locator("#player-choice").is_visible()
+    assert not view.page.locator("#stage").is_visible()
     assert view.page.locator("#row-fused-3").is_visible()
     background = view.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == "rgb(255, 255, 255)"
-    assert view.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_the_printed_pages_are_few_and_can_be_read(open_report):
+    pypdf = pytest.importorskip("pypdf")
+    name = "talk of 3 May.mp4"
+    view = open_report(make_clip(), proposals=make_proposals(**ROWS), media=name)
+    pdf = pypdf.PdfReader(io.BytesIO(view.page.pdf(prefer_css_page_size=True)))
+    pages = [" ".join(page.extract_text().split()) for page in pdf.pages]
+    assert 2 <= len(pages) <= 4
+    assert "FORGED" in pages[0]
+    assert name in pages[0]
+    assert "Time line" in pages[0]  # the verdict and what it looks like stand on the first page
+    whole = " ".join(pages)
+    for wanted in ("2.31 s", "2.25 to 2.37 s", "ab" * 32, "How far the numbers can be trusted", "iamsb localize"):
+        assert wanted in whole
+    for control in ("Play another copy", "Next segment", "Skip to the table"):
+        assert control not in whole
+    assert [round(float(side)) for side in pdf.pages[0].mediabox[2:]] == [595, 842]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_accessibility_checker_finds_nothing(open_report, scheme, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    media = tmp_path / "talk.wav"
+    media.write_bytes(wave_file(8.0))
+    view = open_report(make_clip(), scheme=scheme, media=media, proposals=make_proposals(**ROWS))
+    view.media = {media.as_uri()}
+    found = axe.run(view.page, options={"resultTypes": ["violations"]}).response
+    assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found["violations"]] == []
+
+
+def test_every_control_can_be_reached_and_named(open_report, tmp_path):
+    media = tmp_path / "talk.wav"
+    media.write_bytes(wave_file(8.0))
+    view = open_report(make_clip(), media=media, proposals=make_proposals(**ROWS))
+    view.media = {media.as_uri()}
+    reached = []
+    for _ in range(60):
+        view.page.keyboard.press("Tab")
+        reached.append(
+            view.page.evaluate("[document.activeElement.id, document.activeElement.className.baseVal ?? '']")
+        )
+    ids = [one[0] for one in reached]
+    order = [
+        "player-file",
+        "player",
+        "previous-segment",
+        "next-segment",
+        "mark-audio-1",
+        "mark-visual-1",
+        "mark-fused-1",
+    ]
+    places = [ids.index(name) for name in order]
+    assert places == sorted(places)
+    snapshot = view.page.locator("body").aria_snapshot()
+    for wanted in (
+        'button "Sound: forged from 2.31 s to 2.94 s, score 0.93, probability 87%"',
+        'img "Spectrogram of the sound, 0 to 8 kHz from bottom to top"',
+        'columnheader "Probability"',
+        'heading "Segments"',
+    ):
+        assert wanted in snapshot
+
+
+def test_whiskers_stand_where_the_json_says(open_report):
+    view = open_report(make_clip(), proposals=make_proposals(**ROWS))
+    zero, scale = axis_positions(view.page)
+    drawn = view.page.locator("#lane-audio .whisker").evaluate_all(
+        "all => all.map(e => { const box = e.getBoundingClientRect(); return [box.x, box.x + box.width, box.height]; })"
+    )
+    spans = [one[:2] for one in drawn if one[2] < 1]
+    listed = [each[f"{end}_interval_seconds"] for each in view.data["segments"]["audio"] for end in ("start", "end")]
+    assert len(spans) == len(listed) == 4
+    for (left, right), (low, high) in zip(spans, listed, strict=True):
+        assert left == pytest.approx(zero + low * scale, abs=1)
+        assert right == pytest.approx(zero + high * scale, abs=1)
+    assert view.page.locator("#lane-visual .whisker").count() == 0  # its dev split had too few segments
 
 
 def wave_file(seconds: float) -> bytes:
@@ -208,6 +291,57 @@ def test_a_file_that_no_browser_plays_leaves_the_time_line(open_report):
     page = open_report(make_clip(picture=False, size_bytes=5), proposals=make_proposals(**ROWS)).page
     page.set_input_files("#player-file", {"name": "talk.bin", "mimeType": "video/mp4", "buffer": media})
     wait_until(page, "document.getElementById('player-note').textContent.includes('cannot play it')")
-    assert not page.locator("#player").is_visible()
+    assert not page.locator("#stage").is_visible()
     page.locator("#mark-audio-1").click()
     assert page.locator("tr.selected").get_attribute("id") == "row-audio-1"
+
+
+def test_the_file_plays_from_where_it_was_examined(open_report, tmp_path):
+    media = tmp_path / 'a "b"#c%41?: d\u00eda.wav'
+    media.write_bytes(wave_file(8.0))
+    view = open_report(make_clip(picture=False), media=media, proposals=make_proposals(**ROWS))
+    view.media = {media.as_uri()}
+    page = view.page
+    wait_until(page, "document.getElementById('player').readyState >= 1")
+    page.locator("#mark-audio-2").click()
+    wait_until(page, "Math.abs(document.getElementById('player').currentTime - 2.31) < 0.01")
+    assert page.locator("#now-time").inner_text() == "2.31 s"
+    assert "Sound: forged from 2.31 s to 2.94 s" in page.locator("#now-segments").inner_text()
+    page.locator("#next-segment").click()
+    wait_until(page, "Math.abs(document.getElementById('player').currentTime - 7.2) < 0.01")
+    page.locator("#row-audio-1 .pick").click()
+    wait_until(page, "Math.abs(document.getElementById('player').currentTime - 0.4) < 0.01")
+    cues = page.evaluate("[...document.getElementById('player').textTracks[0].cues].map(cue => cue.startTime)")
+    listed = [each["start_seconds"] for found in view.data["segments"].values() for each in found]
+    assert cues == pytest.approx(sorted(listed))
+
+
+def test_an_embedded_file_plays_without_the_file(open_report, tmp_path):
+    media = tmp_path / "talk.wav"
+    media.write_bytes(wave_file(8.0))
+    view = open_report(make_clip(picture=False), media=media, embed_video=True, proposals=make_proposals(**ROWS))
+    media.unlink()
+    view.page.reload()
+    wait_until(view.page, "document.getElementById('player').readyState >= 1")
+    view.page.locator("#mark-audio-2").click()
+    wait_until(view.page, "Math.abs(document.getElementById('player').currentTime - 2.31) < 0.01")
+
+
+def test_a_file_that_is_gone_leaves_a_page_that_works(open_report, tmp_path):
+    media = tmp_path / "talk.wav"
+    media.write_bytes(wave_file(8.0))
+    view = open_report(make_clip(picture=False), media=media, proposals=make_proposals(**ROWS))
+    view.media = {media.as_uri()}
+    media.unlink()
+    view.complaints.clear()
+    view.page.reload()
+    wait_until(view.page, "document.getElementById('player-note').textContent.includes('is not where it was')")
+    assert not view.page.locator("#stage").is_visible()
+    view.page.locator("#mark-audio-1").click()
+    assert view.page.locator("tr.selected").get_attribute("id") == "row-audio-1"
+    copy = {"name": "copy.wav", "mimeType": "audio/wav", "buffer": wave_file(8.0)}
+    view.page.set_input_files("#player-file", copy)
+    wait_until(view.page, "document.getElementById('player').readyState >= 1")
+    assert view.page.locator("#stage").is_visible()
+    assert all("ERR_FILE_NOT_FOUND" in said for said in view.complaints)
+    view.expected = list(view.complaints)
