@@ -22,3 +22,31 @@ def media_folder() -> Path:
     if not (folder / "CATALOG.csv").is_file():
         pytest.skip(f"no real clips at {folder}; set IAMSB_TEST_MEDIA to the folder that holds CATALOG.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a compact IaMSB and the handcrafted encoders, as its seed left it."""
+    import torch  # noqa: PLC0415 - seconds that most tests need not wait
+
+    from iamsb_core.digest import plain  # noqa: PLC0415
+    from iamsb_core.encoders.base import Streams  # noqa: PLC0415
+    from iamsb_core.encoders.load import encoder_specs, load_encoder  # noqa: PLC0415
+    from iamsb_core.systems.base import create_system  # noqa: PLC0415
+    from iamsb_core.systems.iamsb import compact  # noqa: PLC0415
+    from iamsb_core.training.model_folder import ModelCard, save_model  # noqa: PLC0415
+
+    audio, visual = encoder_specs("handcrafted")
+    streams = Streams(audio=load_encoder(audio).stream, visual=load_encoder(visual).stream)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        system = create_system("iamsb", streams, compact())
+    card = ModelCard(
+        system="iamsb",
+        system_config=plain(system.config),
+        streams=streams,
+        audio_encoder=audio,
+        visual_encoder=visual,
+        window_seconds=8.0,
+    )
+    return save_model(tmp_path_factory.mktemp("untrained") / "model", system.state_dict(), card)
