@@ -84,6 +84,15 @@ def test_a_dataset_from_check_to_report(iamsb: Shell, tiny_dataset: Path, config
     assert again["ap"] == scored["ap"]
     assert again["streams"] == scored["streams"]
 
+    hidden = tmp_path / "hidden"  # a test set whose labels are with its organisers
+    shutil.copytree(tiny_dataset / "test", hidden / "test")
+    names = sorted(path.name for path in (hidden / "test").iterdir())
+    (hidden / "test_files.txt").write_text("\n".join(names))
+    options = ("--model", trained["model"], "--out", tmp_path / "sent")
+    sent = iamsb("submission", "write", "1m-deepfakes", "av-deepfake1m", hidden, *options)
+    assert [(check["num_clips"], check["passed"]) for check in sent["checks"]] == [(len(names), True)] * 2
+    assert set(json.loads((tmp_path / "sent" / "prediction.json").read_text())) == set(names)
+
     video = min((tiny_dataset / "test").glob("*.mp4"))
     (found,) = iamsb("localize", video, "--out", tmp_path / "report")["videos"]
     assert found["state"] == "done"
