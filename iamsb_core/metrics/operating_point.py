@@ -72,16 +72,15 @@ class FalseAlarms:
             raise ValueError(f"the target must be above 0 false alarms per hour, got {target_per_hour}")
         if not self.num_clips or not self.hours > 0.0:
             return None
-        counts = range(len(self.highest_scores) + 1)
-        limits = [alarm_limit(count, confidence) / self.hours for count in counts]
-        allowed = max((count for count in counts if limits[count] <= target_per_hour), default=0)
+        limits = _poisson_limits(np.arange(len(self.highest_scores) + 1), confidence) / self.hours
+        allowed = max(0, int(np.sum(limits <= target_per_hour)) - 1)  # the limits rise with the count
         reached = self.highest_scores[allowed] if allowed < len(self.highest_scores) else -_SCORE_STEP
         return AlarmLimit(
             threshold=round(reached + _SCORE_STEP, 6),
             target_per_hour=target_per_hour,
             num_false_alarms=allowed,
-            limit_per_hour=limits[allowed],
-            lowest_per_hour=limits[0],
+            limit_per_hour=float(limits[allowed]),
+            lowest_per_hour=float(limits[0]),
         )
 
 
@@ -117,7 +116,11 @@ def alarm_limit(count: int, confidence: float = CONFIDENCE) -> float:
 
     Alarms of clips are Bernoulli trials, whose own limit is lower: this one is on the safe side.
     """
-    return float(stats.chi2.ppf(confidence, 2 * (count + 1)) / 2.0)
+    return float(_poisson_limits(np.array([count]), confidence)[0])
+
+
+def _poisson_limits(counts: NDArray[np.int64], confidence: float) -> NDArray[np.float64]:
+    return np.asarray(stats.chi2.ppf(confidence, 2 * (counts + 1)) / 2.0)
 
 
 def segment_threshold(truths: Sequence[NDArray[np.float64]], proposals: Sequence[Proposals]) -> float:

@@ -82,7 +82,7 @@ def _sound(clip: DecodedClip) -> list[str]:
     if clipped > _CLIPPED_SHARE:
         said.append(f"The sound is clipped: {clipped:.1%} of its samples stand at the end of the scale.")
     if band is not None and band < _NARROW_BAND_HZ:
-        said.append(f"The sound holds nothing above {band / 1000:.1f} kHz: it came over a telephone or was upsampled.")
+        said.append(f"The sound holds nothing above {band / 1000:.1f} kHz, as over a telephone or after sampling up.")
     rate = clip.probe.audio_bits_per_second
     if rate is not None and rate < _FEW_SOUND_BITS and silent < _MOSTLY:
         said.append(f"The sound has only {rate / 1000:.0f} kbit per second: coding may hide or imitate traces.")

@@ -67,4 +67,4 @@ def top_matches(plan: Tensor, cost: Tensor, audio: Tensor, visual: Tensor) -> li
                 "residual": float((mass[group] * costs[group]).sum() / weight),
             }
         )
-    return found
+    return sorted(found, key=lambda match: -match["mass"])
