@@ -8,6 +8,8 @@ from pathlib import Path
 from iamsb_core.datasets.media_files import listing
 from iamsb_core.manifest import SPLITS, VideoRecord
 
+COUNTED_BY_THE_CHECK = "`iamsb dataset check` counts them all"
+"""how every line about absent media ends: the check says how many there are, so it need not repeat the estimate"""
 _NUM_FILES_LOOKED_FOR = 50
 
 
@@ -27,7 +29,7 @@ def look_for_media(root: Path, videos: Sequence[VideoRecord], source: Path) -> t
         if missing:
             absent.append(
                 f"{len(missing)} of {len(some)} files looked for in the {split} split are absent, such as "
-                f"{missing[0].path.as_posix()}; `iamsb dataset check` counts them all"
+                f"{missing[0].path.as_posix()}; {COUNTED_BY_THE_CHECK}"
             )
     if num_looked_for and not num_found:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from iamsb_core.datasets.registry import read_dataset
+from iamsb_core.datasets.validation import validate
 from iamsb_core.manifest import Forgery, Modality
 from iamsb_core.timeline import Segment
 
@@ -266,3 +267,12 @@ def test_ddl_av_is_told_from_the_others(tmp_path: Path) -> None:
     other = write(tmp_path / "other", "train_metadata.json", [real()])
     with pytest.raises(ValueError, match="this looks like AV-Deepfake1M; use the name 'av-deepfake1m'"):
         read(other, "ddl-av")
+
+
+def test_the_check_counts_what_was_mended_and_what_is_absent_once(tmp_path: Path) -> None:
+    entries = [entry(file=f"id{i:05d}/y/0/x.mp4", modify_type="both-modified") for i in range(4)]
+    write(tmp_path, "train_metadata.json", entries)
+    (tmp_path / "train/id00002/y/0/x.mp4").unlink()
+    found = {finding.kind: finding for finding in validate(read(tmp_path)).findings}
+    assert (found["repaired"].count, found["missing_file"].count) == (4, 1)
+    assert "modify_type 'both-modified' read as" in found["repaired"].message
