@@ -5,7 +5,7 @@
     train/<id>/<source>/<window>/<same>.mp4, val/..., test/000000.mp4, test_files.txt
 
 The benchmark keeps the labels of its test clips to itself; here they are in test_metadata.json, in the same form.
-metadata.streams.json has each segment's method besides, as in our LAV-DF layout.
+The layout has no field for the methods of the picture; metadata.streams.json has each segment's.
 """
 
 from __future__ import annotations
