@@ -7,7 +7,7 @@ as for all clips: its cut depends on the sample too, by a share of a proposal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,9 @@ from iamsb_core.metrics.measure import Rules
 from iamsb_core.metrics.policy import DEFAULT_POLICY, Policy
 from iamsb_core.metrics.protocols import Protocol, protocol
 from iamsb_core.metrics.scores import challenge_score, ddl_final
+
+Runs = Mapping[str, ClipProposals] | Sequence[Mapping[str, ClipProposals]]
+"""predictions by video_id; of several, such as a system's with several seeds, a metric is the mean"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Difference:
 
 def bootstrap(
     truth: Manifest | Labels,
-    predictions: Mapping[str, ClipProposals],
+    predictions: Runs,
     protocol_name: str | Protocol = "lavdf",
     *,
     rng: np.random.Generator,
@@ -63,7 +66,7 @@ def bootstrap(
     challenge's, and is left out too.
     """
     rules = Rules(protocol=protocol(protocol_name), policy=policy, contents=contents)
-    sample = _Sample.of(truth, predictions, rules, modality)
+    sample = _Samples.of(truth, predictions, rules, modality)
     draws = np.stack([sample.metrics(weights) for weights in _draws(sample.num_clips, num_replicates, rng)])
     estimates = sample.metrics(np.ones(sample.num_clips, dtype=np.int32))
     bounds = _bounds(draws, level)
@@ -76,8 +79,8 @@ def bootstrap(
 
 def paired_bootstrap(
     truth: Manifest | Labels,
-    first: Mapping[str, ClipProposals],
-    second: Mapping[str, ClipProposals],
+    first: Runs,
+    second: Runs,
     protocol_name: str | Protocol = "lavdf",
     *,
     rng: np.random.Generator,
@@ -92,7 +95,7 @@ def paired_bootstrap(
     contents is what both say.
     """
     rules = Rules(protocol=protocol(protocol_name), policy=policy, contents=contents)
-    a, b = (_Sample.of(truth, predictions, rules, modality) for predictions in (first, second))
+    a, b = (_Samples.of(truth, predictions, rules, modality) for predictions in (first, second))
     draws = np.stack([a.metrics(w) - b.metrics(w) for w in _draws(a.num_clips, num_replicates, rng)])
     once = np.ones(a.num_clips, dtype=np.int32)
     estimates = a.metrics(once) - b.metrics(once)
@@ -128,6 +131,33 @@ def _two_sided(differences: NDArray[np.float64]) -> float:
     known = differences[np.isfinite(differences)]
     tail = min((known <= 0).sum(), (known >= 0).sum())
     return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """One or several runs on the same clips."""
+
+    runs: tuple[_Sample, ...]
+
+    @classmethod
+    def of(cls, truth: Manifest | Labels, predictions: Runs, rules: Rules, modality: Modality | None) -> _Samples:
+        several = (predictions,) if isinstance(predictions, Mapping) else tuple(predictions)
+        if not several:
+            raise ValueError("a bootstrap needs at least one set of predictions, got none")
+        return cls(tuple(_Sample.of(truth, one, rules, modality) for one in several))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.runs[0].names
+
+    @property
+    def num_clips(self) -> int:
+        return self.runs[0].num_clips
+
+    def metrics(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        """The runs' mean."""
+        found: NDArray[np.float64] = np.mean([run.metrics(weights) for run in self.runs], axis=0)
+        return found
 
 
 @dataclass(frozen=True)

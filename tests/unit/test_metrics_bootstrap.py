@@ -129,3 +129,17 @@ def test_what_predictions_do_not_hold_has_no_interval():
     assert "auc" not in bootstrap(manifest, found, **once)
     assert "auc" not in paired_bootstrap(manifest, found, found, **once)
     assert "auc" in bootstrap(manifest, found, modality=Modality.AUDIO, **once)  # told by the proposals
+
+
+def test_of_several_runs_a_metric_is_the_mean_on_the_same_draws():
+    manifest, first = many(60, 0.1, 0)
+    _, second = many(60, 0.6, 0)
+    options = {"num_replicates": 40}
+    alone = [bootstrap(manifest, run, rng=np.random.default_rng(1), **options)["ar_5"] for run in (first, second)]
+    both = bootstrap(manifest, [first, second], rng=np.random.default_rng(1), **options)["ar_5"]
+    assert both.estimate == pytest.approx((alone[0].estimate + alone[1].estimate) / 2)
+    same = paired_bootstrap(manifest, [first, second], [second, first], rng=np.random.default_rng(1), **options)
+    assert same["ar_5"].estimate == pytest.approx(0.0)
+    assert (same["ar_5"].low, same["ar_5"].high) == pytest.approx((0.0, 0.0))
+    with pytest.raises(ValueError, match="at least one set of predictions"):
+        bootstrap(manifest, [], rng=np.random.default_rng(1))

@@ -1,20 +1,18 @@
 """What IaMSB costs: trainable parameters, and floating-point operations of each bridge, counted and not estimated.
 
-Matrix products, convolutions and attention are counted by torch.utils.flop_counter (a multiply-add is two
-operations); the coupling has none of these, so its elementwise operations are counted by hand.
+Counted as `iamsb_core.systems.cost` does; the coupling has no matrix product, so its elementwise operations are counted
+by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from iamsb_core.data.batch import Batch, StreamBatch
-from iamsb_core.encoders.base import Streams, StreamSpec
+from iamsb_core.encoders.base import Streams
+from iamsb_core.systems.cost import count_gflop, random_batch
 from iamsb_core.systems.iamsb.config import IamsbConfig
 from iamsb_core.systems.iamsb.refinement import RunningClips
 from iamsb_core.systems.iamsb.selection import select
@@ -22,7 +20,6 @@ from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.system import STREAMS, Iamsb
 from iamsb_core.systems.iamsb.witness import Witnesses
 from iamsb_core.systems.noise import Noise
-from iamsb_core.timeline import TimeGrid
 
 _GIGA = 1e9
 _HALF_STEP_OPERATIONS = 3
@@ -45,7 +42,7 @@ class Cost:
 def count_cost(config: IamsbConfig, streams: Streams, duration_seconds: float) -> Cost:
     """Count on random features of that length, on the CPU."""
     system = Iamsb(config, streams).eval()
-    batch = _random_batch(streams, duration_seconds)
+    batch = random_batch(streams, duration_seconds)
     networks = [(modality, network) for modality, network in zip(STREAMS, system.stream_networks(), strict=True)]
     parts = [_stream_cost(network, batch.stream(modality), batch) for modality, network in networks]
     neck, coarse, refinement = (sum(column) for column in zip(*parts, strict=True))
@@ -55,7 +52,7 @@ def count_cost(config: IamsbConfig, streams: Streams, duration_seconds: float) -
         coarse_step_gflop=coarse,
         coupling_iteration_gflop=coupling_operations(config.coarse.num_queries) / _GIGA,
         refinement_step_gflop=refinement,
-        total_gflop=_gflop(lambda: system(batch)),
+        total_gflop=count_gflop(lambda: system(batch)),
     )
 
 
@@ -67,11 +64,11 @@ def coupling_operations(num_queries: int) -> int:
 def _stream_cost(network: StreamNetwork, stream: StreamBatch, batch: Batch) -> tuple[float, float, float]:
     """GFLOP of the neck, a coarse step and a refinement step with half of the query budget."""
     noise = Noise(None)
-    neck = _gflop(lambda: network.neck(stream, batch.duration_seconds, noise))
+    neck = count_gflop(lambda: network.neck(stream, batch.duration_seconds, noise))
     with torch.no_grad():
         memory, dense = network.neck(stream, batch.duration_seconds, noise)
         state = network.prior(memory, dense, noise)
-    coarse = _gflop(lambda: network.coarse.step(state, memory, 0.0, 0.5))
+    coarse = count_gflop(lambda: network.coarse.step(state, memory, 0.0, 0.5))
     refinement = network.refinement
     if refinement is None:
         return neck, coarse, 0.0
@@ -84,29 +81,4 @@ def _stream_cost(network: StreamNetwork, stream: StreamBatch, batch: Batch) -> t
         index = torch.arange(kept).expand(1, num_queries, kept)
         blank = Witnesses(index, torch.zeros(1, num_queries, kept), torch.ones(1, num_queries), memory.present)
         clips = replace(clips, witnesses=network.witness_memory(blank, selection, state.latents))
-    return neck, coarse, _gflop(lambda: refinement.step(clips, 0))
-
-
-def _gflop(run: Callable[[], object]) -> float:
-    """Operations of one call, 1e9; attention as plain products, which the counter knows on every device."""
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        run()
-    return float(counter.get_total_flops()) / _GIGA
-
-
-def _random_batch(streams: Streams, duration_seconds: float) -> Batch:
-    audio, visual = (_random_stream(streams.of(modality), duration_seconds) for modality in STREAMS)
-    return Batch(audio, visual, torch.tensor([duration_seconds]), ("random",))
-
-
-def _random_stream(spec: StreamSpec, duration_seconds: float) -> StreamBatch:
-    generator = torch.Generator().manual_seed(0)
-    num_cells = TimeGrid.covering(duration_seconds, spec.hop_seconds).num_cells
-    values = torch.randn(1, num_cells, spec.dim, generator=generator)
-    valid, truth = torch.ones(1, num_cells, dtype=torch.bool), (torch.zeros(0, 2),)
-    if not spec.fine_dim:
-        return StreamBatch(values, valid, spec.hop_seconds, truth)
-    num_fine = TimeGrid.covering(duration_seconds, spec.fine_hop_seconds).num_cells
-    fine = torch.randn(1, num_fine, spec.fine_dim, generator=generator)
-    exists = torch.ones(1, num_fine, dtype=torch.bool)
-    return StreamBatch(values, valid, spec.hop_seconds, truth, fine, exists, spec.fine_hop_seconds)
+    return neck, coarse, count_gflop(lambda: refinement.step(clips, 0))
