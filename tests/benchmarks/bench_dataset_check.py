@@ -49,8 +49,8 @@ def main() -> None:
     for layout in arguments.layout or sorted(LAYOUTS):
         with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
             results.append(measure(layout, arguments.videos, Path(folder)))
-        sys.stdout.write(json.dumps(results[-1], indent=2) + "\n")
-        sys.stdout.flush()
+            sys.stdout.write(json.dumps(results[-1], indent=2) + "\n")
+            sys.stdout.flush()  # before a million files are deleted again
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n")
 
