@@ -76,5 +76,5 @@ def clip_lists(
 
 
 def best_score(proposals: NDArray[np.floating]) -> float:
-    """The best score of a list, in whatever order it is; 0 where there is none."""
-    return float(np.nan_to_num(proposals[:, 2]).max(initial=0.0))
+    """The best score of a list, in whatever order it is and whether or not some are NaN; 0 where there is none."""
+    return float(np.fmax.reduce(proposals[:, 2], initial=0.0))

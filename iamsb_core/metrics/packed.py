@@ -62,13 +62,24 @@ def pack(
         raise ValueError(f"{len(truths)} clips of truth and {len(proposals)} of proposals do not pair")
     scored, counts = _flat(proposals, np.float32, 3)
     flat_truths, truth_counts = _flat(truths, np.float64, 2)
+    scored, counts, warnings = mended(scored, counts, policy)
+    return Packed(scored, _offsets(counts), flat_truths, _offsets(truth_counts), warnings)
+
+
+def mended(
+    scored: NDArray[np.float32], counts: NDArray[np.int64], policy: Policy = DEFAULT_POLICY
+) -> tuple[NDArray[np.float32], NDArray[np.int64], tuple[str, ...]]:
+    """Proposals (P, 3) of clips that have `counts` (C,) of them, as the policy wants them, and what was done for it.
+
+    Raises ValueError where the policy refuses what it finds.
+    """
     warnings: list[str] = []
     scored, counts = _finite(scored, counts, policy, warnings)
     scored, counts = _forward(scored, counts, policy, warnings)
     scored = _ordered(scored, counts, policy, warnings)
     if num := int((scored[:, 1] == scored[:, 0]).sum()):
         warnings.append(f"{num} proposals have no length; they count as false positives")
-    return Packed(scored, _offsets(counts), flat_truths, _offsets(truth_counts), tuple(warnings))
+    return scored, counts, tuple(warnings)
 
 
 def _flat(

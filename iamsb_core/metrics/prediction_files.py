@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.metrics.clip_lists import EVERYTHING, Contents, best_score
 from iamsb_core.metrics.fast_json import read_plain_rows
-from iamsb_core.metrics.packed import pack
+from iamsb_core.metrics.packed import mended, pack
 from iamsb_core.metrics.policy import DEFAULT_POLICY, Policy
 
 PREDICTIONS_FORMAT = "iamsb-predictions-v1"
@@ -108,8 +108,9 @@ def _from_flat(
         warnings.append(f"{len(names) - len(set(names))} clips are listed twice; the last list of each counts")
     # score, start, end becomes start, end, score; the division in float32 is the official evaluator's
     proposals = np.stack([rows[:, 1] / np.float32(hz), rows[:, 2] / np.float32(hz), rows[:, 0]], axis=1)
-    lists = _split(proposals, counts)
-    fused, list_warnings = _clean(lists, policy)
+    del rows
+    kept, left, list_warnings = mended(proposals, np.asarray(counts, dtype=np.int64), policy)
+    fused = _split(kept, left.tolist())
     none = np.empty((0, 3), dtype=np.float32)
     clips = {
         name: ClipProposals(name, math.nan, none, none, found, best_score(found))
