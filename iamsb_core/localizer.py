@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,13 +134,27 @@ class Localizer:
         """Sound and picture of one video as the encoders want them. Raises DecodeError."""
         return decoder.decode(video, self.model.card.visual_encoder.view, audio=True)
 
-    def examine(self, video: Path, clip: DecodedClip, command: Sequence[str] | None = None) -> Localization:
-        """Encode, localise, and report on a decoded video; command: what a reader would type for the same result."""
+    def examine(
+        self,
+        video: Path,
+        clip: DecodedClip,
+        command: Sequence[str] | None = None,
+        *,
+        begins: Callable[[str], None] | None = None,
+    ) -> Localization:
+        """Encode, localise, and report on a decoded video; command: what a reader would type for the same result.
+
+        begins: told `encode`, `localise` and `report` as each begins.
+        """
+        begin = begins or (lambda _: None)
+        begin("encode")
         card, tracks = self.model.card, self._encode(clip)
+        begin("localise")
         truth = {modality: np.zeros((0, 2)) for modality in STREAMS}
         item = Item(video.name, clip.duration_seconds, tracks, truth)
         found = localize_items(self.model.system, [item], card.streams, card.window_seconds, self.device, explain=True)
         (proposals,) = found
+        begin("report")
         report = build_report(
             media=video,
             clip=clip,

@@ -45,6 +45,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def desk(self) -> Path:
+        """What the desk keeps: videos that were given to it, its reports, and the analysts' corrections."""
+        return self.root / "desk"
+
+    @property
     def work(self) -> Path:
         """Scratch that may be deleted when nothing runs."""
         return self.root / "work"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ class Progress:
 
 Listener = Callable[[Progress], None]
 _listeners: list[Listener] = []
+STEPS = ("decode", "encode", "localise", "report")
+"""of examining one video, in order"""
+StepListener = Callable[[Path, str], None]
+_step_listeners: list[StepListener] = []
 
 
 @contextlib.contextmanager
@@ -47,6 +52,22 @@ def report(stage: str, done: int, total: int, text: str = "") -> None:
     progress = Progress(stage, done, total, text)
     for listener in tuple(_listeners) or (_log_listener,):
         listener(progress)
+
+
+@contextlib.contextmanager
+def hearing_steps(listener: StepListener) -> Iterator[None]:
+    """Hear of each of `STEPS` as tasks of this process begin it on a video."""
+    _step_listeners.append(listener)
+    try:
+        yield
+    finally:
+        _step_listeners.remove(listener)
+
+
+def step(video: Path, name: str) -> None:
+    """Say that one of `STEPS` begins on a video; may be called from any thread."""
+    for listener in tuple(_step_listeners):
+        listener(video, name)
 
 
 @dataclass

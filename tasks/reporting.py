@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from iamsb_core.media.isolation import MediaDecoder
 from iamsb_core.report import Thresholds, document, write_exports
 from iamsb_core.report.verdict import FALSE_ALARMS_PER_HOUR
 from iamsb_core.report.write import HTML_FILE, JSON_FILE, POSTER_FILE
+from tasks import progress
 from tasks.earlier_reports import earlier_report, remember_report
 from tasks.policy import gpu_slot
 
@@ -111,7 +113,7 @@ def _prepared(
         try:
             for video, folder in places.items():
                 earlier = None if options.again else earlier_report(folder, video, _settings(localizer, options))
-                waiting.append((video, earlier or pool.submit(localizer.decode, decoder, video)))
+                waiting.append((video, earlier or pool.submit(_decoded, localizer, decoder, video)))
                 if len(waiting) > NUM_AHEAD:
                     yield waiting.popleft()
             while waiting:
@@ -123,9 +125,14 @@ def _prepared(
                 pool.shutdown(cancel_futures=True)
 
 
+def _decoded(localizer: Localizer, decoder: MediaDecoder, video: Path) -> DecodedClip:
+    progress.step(video, "decode")
+    return localizer.decode(decoder, video)
+
+
 def _report(localizer: Localizer, video: Path, clip: DecodedClip, folder: Path, options: ReportOptions) -> Localized:
     with gpu_slot(localizer.device):
-        found = localizer.examine(video, clip, command(video, localizer, options))
+        found = localizer.examine(video, clip, command(video, localizer, options), begins=partial(progress.step, video))
     found.save(folder, options.exports, embed_video=options.embed_video)
     data = document(found.report)
     remember_report(folder, data, _settings(localizer, options))
