@@ -7,27 +7,36 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.blocks import TransformerBlock
 
 
 class Recurrence(nn.Module):
-    """A bidirectional LSTM over each clip's own cells: the way back starts at the clip's end, not at the padding's."""
+    """A bidirectional LSTM over each clip's own cells: the way back starts at the clip's end, not at the padding's.
+
+    Both ways are plain LSTMs, the second over clips turned around: packed sequences take ten times as long on a CPU.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.lstm = nn.LSTM(dim, dim // 2, batch_first=True, bidirectional=True)
+        self.ways = nn.ModuleList(nn.LSTM(dim, dim // 2, batch_first=True) for _ in range(2))
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, L, d), valid (B, L) -> (B, L, d). In float32, since not every device has it in less."""
-        lengths = valid.sum(dim=1).clamp_min(1).cpu()
+        onward, backward = self.ways
         with torch.autocast(x.device.type, enabled=False):
-            packed = pack_padded_sequence(self.norm(x.float()), lengths, batch_first=True, enforce_sorted=False)
-            read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
-        return read * valid[..., None]
+            normed = self.norm(x.float())
+            read = [onward(normed)[0], turned(backward(turned(normed, valid))[0], valid)]
+        return torch.cat(read, dim=-1) * valid[..., None]
+
+
+def turned(x: Tensor, valid: Tensor) -> Tensor:
+    """(B, L, C) with every clip's own cells in the opposite order; the padding after them stays where it is."""
+    place = torch.arange(x.shape[1], device=x.device)
+    index = torch.where(valid, valid.sum(dim=1, keepdim=True) - 1 - place, place)
+    return x.gather(1, index[..., None].expand_as(x))
 
 
 class RecurrentBlock(nn.Module):
