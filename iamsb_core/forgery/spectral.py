@@ -47,9 +47,12 @@ def istft(spectrum: Spectrum, num_samples: int) -> Signal:
 
 
 def stretch(signal: Signal, num_samples: int) -> Signal:
-    """The signal made to last num_samples at the same pitch, by a phase vocoder (Flanagan and Golden 1966)."""
-    spectrum = stft(signal)
+    """The signal made to last num_samples at the same pitch, by a phase vocoder (Flanagan and Golden 1966).
+
+    It is reflected past its end first: where only the rim of one window reached, the inverse would divide by nothing.
+    """
     factor = num_samples / len(signal)
+    spectrum = stft(np.pad(signal, (0, _NUM_FFT), mode="reflect"))
     positions = np.arange(0, (len(spectrum) - 1) * factor + 1) / factor
     positions = positions[positions <= len(spectrum) - 1]
     before = positions.astype(np.int64)

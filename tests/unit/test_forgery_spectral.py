@@ -45,6 +45,15 @@ def test_stretching_changes_the_length_and_not_the_pitch(factor: float) -> None:
     assert peak_hz(stretched) == pytest.approx(440, abs=2)
 
 
+@given(num_samples=st.integers(1024, 9000), factor=st.floats(0.5, 2.0), seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=60)
+def test_stretched_noise_is_as_loud_from_end_to_end(num_samples: int, factor: float, seed: int) -> None:
+    stretched = stretch(np.random.default_rng(seed).standard_normal(num_samples), round(num_samples * factor))
+    cells = stretched[: len(stretched) // 128 * 128].reshape(-1, 128)
+    assert np.abs(stretched).max() < 8
+    assert np.sqrt((cells**2).mean(axis=1)).min() > 0.15
+
+
 @pytest.mark.parametrize("ratio", [0.75, 1.25])
 def test_shifting_the_pitch_moves_a_tone_and_keeps_the_length(ratio: float) -> None:
     shifted = shift_pitch(tone(440), ratio)
