@@ -14,6 +14,10 @@ LabelsFile = Annotated[Path, typer.Argument(help="The benchmark's metadata file,
 PredictionsFile = Annotated[Path, typer.Argument(help="Predictions of this or any other system.")]
 Protocol = Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")]
 Split = Annotated[str | None, typer.Option(help="Only this split of the labels.")]
+FileHz = Annotated[
+    float | None,
+    typer.Option(help="Unit of the times in plain files: 25 for frames, 1 for seconds [default: the protocol's own]."),
+]
 ClipScores = Annotated[
     str | None,
     typer.Option(
@@ -64,6 +68,7 @@ def score(
     predictions: PredictionsFile,
     protocol: Protocol,
     split: Split = None,
+    file_hz: FileHz = None,
     clip_scores: ClipScores = None,
     against: Against = None,
     bootstrap: Bootstrap = None,
@@ -88,6 +93,7 @@ def score(
         "also_labels": tuple(also_labels or ()),
         "also_predictions": tuple(also_predictions or ()),
         "split": split,
+        "file_hz": file_hz,
         "clip_scores": clip_scores,
         "against": against,
         "slices": slices,

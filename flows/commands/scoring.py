@@ -33,6 +33,7 @@ class ScoreOptions:
     also_labels: tuple[Path, ...] = ()
     also_predictions: tuple[Path, ...] = ()
     split: str | None = None
+    file_hz: float | None = None
     clip_scores: str | None = None
     against: Path | None = None
     slices: bool = False
@@ -91,6 +92,7 @@ def _read(labels: Path, predictions: Sequence[Path], protocol: str, asked: Score
         protocol,
         detection=given if given is None or given == BEST_PROPOSAL else Path(given),
         split=asked.split,
+        file_hz=asked.file_hz,
         policy=asked.policy,
     )
 
@@ -105,7 +107,10 @@ def _report(scoring: Scoring, asked: ScoreOptions) -> MetricReport:
 
 
 def _show_more(terminal: Terminal, report: MetricReport) -> None:
-    """What the first table has no room for: scores, detection, and slices."""
+    """What the first table has no room for: scores, the other area, detection, and slices."""
+    if report.ap != report.ap_full:
+        values = ", ".join(f"AP@{key} {_percent(value)}" for key, value in report.ap_full.items())
+        terminal.say(f"whole area under the curve: {values} %")
     for name, value in (("score", report.score), ("final", report.final)):
         if value is not None:
             terminal.say(f"{name}: {100 * value:.2f} %")

@@ -52,17 +52,24 @@ class Scoring:
         *,
         detection: Path | str | None = None,
         split: str | None = None,
+        file_hz: float | None = None,
         policy: Policy = DEFAULT_POLICY,
     ) -> Scoring:
         """Read files; several of a kind are joined.
+
+        Times of plain prediction files are in units of 1 / file_hz seconds; None means as the protocol's own files
+        are (`lavdf` in frames at 25 Hz, the others in seconds).
 
         detection names a text file of clip scores to go with files of segments (AUC, and DDL-AV's Final), or is
         `best-proposal`. A split that the labels have and of which no clip is predicted is left out, with a warning,
         unless `split` names one.
         """
         rules = protocol(protocol_name)
+        hz = rules.file_hz if file_hz is None else file_hz
+        if not hz > 0:
+            raise ValueError(f"times are in units of 1 / file_hz seconds, so it must be above 0, got {hz}")
         every = join_labels([read_labels(path) for path in _several(labels)])
-        files = [read_predictions(path, file_hz=rules.file_hz, policy=policy) for path in _several(predictions)]
+        files = [read_predictions(path, file_hz=hz, policy=policy) for path in _several(predictions)]
         found = _joined(files)
         if detection == BEST_PROPOSAL:
             found = replace(found, contents=replace(found.contents, clip_scores=True))

@@ -31,7 +31,7 @@ COMMANDS = {
     "submission check": {"--files", "--show"},
     "score": {"--protocol", "--split", "--clip-scores", "--against", "--bootstrap", "--seed", "--slices", "--slice-by"}
     | {"--cells", "--threshold", "--threshold-from", "--also-labels", "--also-predictions"}
-    | {"--missing", "--unsorted", "--not-finite", "--inverted"},
+    | {"--missing", "--unsorted", "--not-finite", "--inverted", "--file-hz"},
     "localize": {"--model", "--out", "--device", "--recursive", "--again", "--export", "--fail-on-forged"}
     | {"--false-alarms-per-hour", "--embed-video"},
     "export": {"--format", "--out"},

@@ -193,6 +193,15 @@ def test_score_of_two_files(tmp_path):
         score(labels, predictions, "lavdf", split="train")
 
 
+def test_a_file_in_frames_under_a_protocol_of_seconds(tmp_path):
+    labels = save(tmp_path / "labels.json", [{"file": "a", "fake_periods": [[1, 2]]}])
+    frames = save(tmp_path / "p.json", {"a": [[0.9, 25, 50]]})
+    assert score(labels, frames, "activitynet").ap["0.5"] == 0.0
+    assert Scoring.read(labels, frames, "activitynet", file_hz=25).report().ap["0.5"] == 1.0
+    with pytest.raises(ValueError, match="must be above 0, got 0"):
+        Scoring.read(labels, frames, "activitynet", file_hz=0)
+
+
 def test_several_files_are_scored_together(tmp_path):
     first = save(tmp_path / "a.json", [{"file": "a", "fake_segments": [[1, 2]]}])
     second = save(tmp_path / "b.json", [{"file": "b", "fake_periods": [[1, 2]]}])
