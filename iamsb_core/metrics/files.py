@@ -129,8 +129,8 @@ class Scoring:
     ) -> dict[str, dict[str, Difference]]:
         """This less the other, on the same draws of the same clips; of what both files say.
 
-        Clips that one of the two does not predict are dealt with by the policy. Raises ValueError where the two were
-        read against other labels or under another protocol.
+        The clips are those of this one's labels; one that either does not predict is dealt with by the policy. Raises
+        ValueError where the two were read under two protocols.
         """
         if self.protocol != other.protocol:
             raise ValueError(f"{self.protocol.name} and {other.protocol.name} are two protocols; compare under one")
