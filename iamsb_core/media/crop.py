@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -29,6 +29,8 @@ class ViewedCells:
     """(num_cells, 4): left, top, right, bottom in pixels of the upright picture; a letterbox reaches beyond it"""
     face_found: NDArray[np.bool_]
     """(num_cells,)"""
+    num_faces: int = 0
+    """the most faces seen at once so far"""
 
 
 def view_cells(cells: Iterable[Pixels], view: FrameView) -> Iterator[ViewedCells]:
@@ -39,7 +41,7 @@ def view_cells(cells: Iterable[Pixels], view: FrameView) -> Iterator[ViewedCells
     steady = SteadyFace()
     for window in _windows(cells, view):
         square, found = _square(window, view, steady)
-        yield _crop_window(window, square, found, view.size_pixels)
+        yield replace(_crop_window(window, square, found, view.size_pixels), num_faces=steady.num_faces)
 
 
 def _windows(cells: Iterable[Pixels], view: FrameView) -> Iterator[list[Pixels]]:

@@ -54,6 +54,16 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Seen:
+    """Cells of a picture."""
+
+    num_cells: int = 0
+    num_with_face: int = 0
+    num_faces: int = 0
+    """the most faces seen at once"""
+
+
 def check_limits(path: Path, scan: Scan, limits: MediaLimits) -> None:
     """Raises DecodeError `too-long`."""
     duration = scan.probe.duration_seconds
@@ -109,30 +119,29 @@ def _write_frames(path: Path, scan: Scan, view: FrameView, wanted: Wanted, files
     }
     for name in ("decord", "pyav") if wanted.decord else ("pyav",):
         try:
-            num_cells, num_faces = _write_cells(readers[name](), scan, grid, view, files)
+            seen = _write_cells(readers[name](), scan, grid, view, files)
         except ReaderDisagreesError:
             continue
-        if num_cells == grid.num_cells:
-            warnings = _picture_warnings(scan, view, damage, num_faces / num_cells)
+        if seen.num_cells == grid.num_cells:
+            warnings = _picture_warnings(scan, view, damage, seen)
             return Outcome(reader=name, has_frames=True, warnings=warnings)
     raise DecodeError(f"no picture could be decoded from {path}; export it again", kind="damaged")
 
 
-def _write_cells(
-    pictures: Iterator[Picture], scan: Scan, grid: TimeGrid, view: FrameView, files: ClipFiles
-) -> tuple[int, int]:
-    """How many cells were written, and how many of them stand on a face."""
+def _write_cells(pictures: Iterator[Picture], scan: Scan, grid: TimeGrid, view: FrameView, files: ClipFiles) -> Seen:
+    """What was written."""
     for file in (files.frames, files.boxes, files.face_found):
         file.seek(0)
         file.truncate()
-    num_cells = num_faces = 0
+    seen = Seen()
     for cells in view_cells(on_screen(pictures, grid.centres() + scan.origin_seconds), view):
         files.frames.write(cells.frames.data)
         files.boxes.write(cells.boxes.data)
         files.face_found.write(cells.face_found.data)
-        num_cells += len(cells.frames)
-        num_faces += int(cells.face_found.sum())
-    return num_cells, num_faces
+        seen.num_cells += len(cells.frames)
+        seen.num_with_face += int(cells.face_found.sum())
+        seen.num_faces = cells.num_faces
+    return seen
 
 
 def _write_waveform(path: Path, scan: Scan, files: ClipFiles) -> Outcome:
@@ -146,12 +155,14 @@ def _write_waveform(path: Path, scan: Scan, files: ClipFiles) -> Outcome:
     return Outcome(has_waveform=True, warnings=sound.warnings())
 
 
-def _picture_warnings(scan: Scan, view: FrameView, damage: Damage, face_share: float) -> list[str]:
-    warnings = []
+def _picture_warnings(scan: Scan, view: FrameView, damage: Damage, seen: Seen) -> list[str]:
+    warnings, face_share = [], seen.num_with_face / seen.num_cells
     if damage.num_packets:
         warnings.append(f"{damage.num_packets} packets of the picture are damaged and were left out")
     if view.crop == "face" and face_share < _FEW_FACES:
         warnings.append(f"no face was found for {1 - face_share:.0%} of the time")
+    if seen.num_faces > 1:
+        warnings.append(f"{seen.num_faces} faces are seen at once; one of them was examined")
     if scan.probe.average_fps < _SLOW_SHARE * view.rate_hz:
         rates = f"{scan.probe.average_fps:.1f} pictures a second, fewer than the {view.rate_hz:g} looked at"
         warnings.append(f"the video has {rates}; pictures are repeated")

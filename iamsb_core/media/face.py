@@ -50,6 +50,8 @@ class SteadyFace:
     def __init__(self) -> None:
         self._face: Square | None = None
         self._windows_unseen = 0
+        self.num_faces = 0
+        """the most faces seen at once, in half of a window's looks or more; windows that only confirm do not count"""
 
     def follow(self, looks: Sequence[Pixels]) -> tuple[Square | None, bool]:
         """The crop for the window that these pictures come from, and whether it stands on a face seen lately.
@@ -77,6 +79,7 @@ class SteadyFace:
 
     def _choose(self, looks: list[list[Square]]) -> Square | None:
         """The face seen in most looks; the one followed so far is preferred, then the larger one."""
+        self.num_faces = max(self.num_faces, int(np.median([len(look) for look in looks] or [0])))
         faces = [face for look in looks for face in look]
         if not faces:
             return None

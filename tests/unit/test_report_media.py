@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iamsb_core.media import face
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, FrameView
+from iamsb_core.media.crop import view_cells
 from iamsb_core.media.isolation import MediaDecoder
 from iamsb_core.media.probe import probe
 from iamsb_core.report.cells import cell_curves
@@ -174,3 +176,30 @@ def test_rates_and_writers_of_real_files(media_folder) -> None:
     assert found.written_by == "Lavf58.29.100"
     # MPEG-1 marks a varying rate by one that is far above what the file holds
     assert probe(media_folder / "real" / "grid_bbaf2n.mpg").video_bits_per_second is None
+
+
+def test_several_faces_count_where_most_looks_show_them(monkeypatch) -> None:
+    one, other = face.Square(50, 50, 30), face.Square(150, 50, 30)
+    pictures = [np.full((100, 200, 3), number, dtype=np.uint8) for number in range(4)]
+    for shown, number in (([2, 2, 1, 2], 2), ([2, 1, 1, 1], 1), ([0, 0, 0, 0], 0)):
+        monkeypatch.setattr(
+            face, "find_faces", lambda look, like=None, shown=shown: [one, other][: shown[look[0, 0, 0]]]
+        )
+        monkeypatch.setattr(face, "find_small_faces", lambda look: [])
+        steady = face.SteadyFace()
+        steady.follow(pictures)
+        assert steady.num_faces == number
+
+
+@pytest.mark.media
+def test_two_people_side_by_side_are_seen(media_folder) -> None:
+    with MediaDecoder() as decoder:
+        clips = [
+            decoder.decode(media_folder / "real" / name, FrameView(), False)
+            for name in ("may_5s.mp4", "vretalk_face5.mp4")
+        ]
+    both = np.concatenate([clip.frames[:50] for clip in clips], axis=2)
+    (cells,) = view_cells(list(both), FrameView())
+    assert cells.num_faces == 2
+    (cells,) = view_cells(list(clips[0].frames[:50]), FrameView())
+    assert cells.num_faces == 1
