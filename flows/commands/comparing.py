@@ -1,0 +1,88 @@
+"""`iamsb compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.environment import Orchestrator
+from flows.server import serve
+from flows.terminal import Terminal, UsageError
+from iamsb_core.digest import plain
+from iamsb_core.manifest import SPLITS
+from iamsb_core.report.arena import Arena, error_row
+from storage.home import Home
+
+
+def compare(
+    terminal: Terminal,
+    *,
+    orchestrator: Orchestrator,
+    name: str,
+    root: Path,
+    also: list[str],
+    systems: str,
+    seeds: str,
+    size: str,
+    epochs: int | None,
+    split: str,
+    protocol: str,
+    encoders: str,
+    device: str,
+    out: Path | None,
+) -> dict[str, Any]:
+    """Run the comparison and show its tables."""
+    if split not in SPLITS:
+        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    places = [(name, root), *map(_place, also)]
+    numbers = _numbers(seeds)
+    serve(orchestrator)
+    from flows.compare import CompareConfig, Contest  # noqa: PLC0415 - imports Prefect, which reads the server's address
+    from flows.compare import compare as flow  # noqa: PLC0415
+
+    config = CompareConfig(
+        systems=tuple(text.strip() for text in systems.split(",") if text.strip()),
+        seeds=numbers,
+        size=size,
+        epochs=epochs,
+        split=split,
+        protocol=protocol,
+        encoders=encoders,
+        device=device,
+    )
+    contests = [Contest(dataset=dataset, root=folder.absolute()) for dataset, folder in places]
+    done = flow(contests, config, None if out is None else out.absolute())
+    show(terminal, done.arena)
+    terminal.say(f"side by side: {done.html}")
+    terminal.say(f"MLflow run:   {done.run_id}")
+    return {**plain(done.arena), "run_id": done.run_id, "html": str(done.html), "mlflow": Home.current().tracking_uri()}
+
+
+def _place(text: str) -> tuple[str, Path]:
+    name, equals, root = text.partition("=")
+    if not (name and equals and root):
+        raise UsageError(f"--also takes NAME=ROOT, such as lavdf=data/second, got {text!r}")
+    return name, Path(root)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"seeds are whole numbers with commas between, such as 0,1,2, got {text!r}") from None
+
+
+def show(terminal: Terminal, arena: Arena) -> None:
+    """Each dataset's table: AP, AR@10 and AUC in percent, and the mistakes at the threshold of a report."""
+    for one in arena.datasets:
+        names = [name for name in one.standings[0].intervals if name.startswith("ap_") or name in ("ar_10", "auc")]
+        rows = []
+        for standing in one.standings:
+            numbers = [standing.intervals.get(name) for name in names]
+            errors = error_row(standing)
+            shown = ("-" if found is None else f"{100 * found.estimate:.1f}" for found in numbers)
+            median = "-" if errors.median_ms is None else f"{errors.median_ms:.0f}"
+            rows.append((standing.system, *shown, median, f"{standing.cost.num_parameters / 1e6:.2f}"))
+        columns = [name.replace("ap_", "AP@").replace("ar_", "AR@").replace("auc", "AUC") for name in names]
+        title = f"{one.dataset} {one.split}: {one.num_clips} clips, seeds {len(one.standings[0].runs)}"
+        terminal.table(title, ("system", *columns, "boundary ms", "M parameters"), rows)
