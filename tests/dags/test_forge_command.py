@@ -32,7 +32,7 @@ def test_drawn_people_are_forged_as_the_options_say(iamsb, tmp_path: Path):
     options = ("--preset", "quick", "--clips", 6, "--people", 3, "--layout", "av-deepfake1m", "--difficulty", "hard")
     (tmp_path / "config.json").write_text('{"max_segments": 1}')
     done = iamsb("forge", "drawn", tmp_path / "out", *options, "--config", tmp_path / "config.json", "--seed", 3)
-    assert [split["num_clips"] for split in done["splits"].values()] == [4, 1, 1]
+    assert [split["num_clips"] for split in done["splits"].values()] == [3, 1, 2]
     assert not done["reused"]
     card = json.loads((tmp_path / "out" / "data_card.json").read_text())
     assert (card["layout"], card["difficulty"], card["seed"]) == ("av-deepfake1m", "hard", 3)
