@@ -27,3 +27,19 @@ def test_a_cpu_gets_the_compact_size_unless_told_otherwise(size: str, dim: int) 
     assert config.system_config["dim"] == dim
     assert config.training == training_recipe("compact" if size == "auto" else "paper")
     assert config.resolved() == config
+
+
+def test_a_system_may_have_schedules_of_its_own() -> None:
+    long = TrainFlowConfig(system="fpn-transformer", schedule="long", device="cpu").resolved()
+    assert long.training is not None
+    assert (long.training.epochs, long.training.ema_decay) == (95, training_recipe("compact").ema_decay)
+    assert training_recipe("compact", "fpn-transformer") != training_recipe("paper", "fpn-transformer")
+    assert training_recipe("published", "fpn-transformer") == training_recipe("paper", "fpn-transformer")
+    with pytest.raises(ValueError, match=r"iamsb has no schedule 'long'; it has none"):
+        TrainFlowConfig(schedule="long")
+
+
+def test_a_size_is_any_preset_of_the_system() -> None:
+    assert system_recipe("fpn-transformer", "published", {})["window_cells"] is None
+    with pytest.raises(ValueError, match="did you mean 'compact'"):
+        TrainFlowConfig(size="compac")
