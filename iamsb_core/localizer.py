@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from iamsb_core.data.dataset import Item
 from iamsb_core.digest import digest
@@ -25,7 +26,8 @@ from iamsb_core.encoders.base import EncodedTrack, Encoder
 from iamsb_core.encoders.load import load_encoder
 from iamsb_core.manifest import STREAMS, Modality
 from iamsb_core.media.clip import DecodedClip
-from iamsb_core.media.isolation import MediaDecoder
+from iamsb_core.media.isolation import PIECE, MediaDecoder
+from iamsb_core.media.pieces import ClipPiece, PieceSize
 from iamsb_core.report import (
     EncoderFacts,
     ModelFacts,
@@ -38,10 +40,17 @@ from iamsb_core.report import (
 )
 from iamsb_core.report.evidence import FORMAT_VERSION, ReportedSegment
 from iamsb_core.report.verdict import FALSE_ALARMS_PER_HOUR
-from iamsb_core.timeline import FeatureTrack
+from iamsb_core.timeline import FeatureTrack, TimeGrid
 from iamsb_core.training.model_folder import LoadedModel, ModelCard, load_model
 from iamsb_core.training.predict import localize_items
 from iamsb_core.training.validation import DECISION_THRESHOLD, DISPLAY_THRESHOLD
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongClip(DecodedClip):
+    """A clip whose pictures were encoded as they were decoded; its own are a sample of them."""
+
+    visual: EncodedTrack
 
 
 @dataclass(frozen=True)
@@ -130,9 +139,27 @@ class Localizer:
         with MediaDecoder() as decoder:
             return self.examine(Path(video), self.decode(decoder, Path(video)))
 
-    def decode(self, decoder: MediaDecoder, video: Path) -> DecodedClip:
-        """Sound and picture of one video as the encoders want them. Raises DecodeError."""
-        return decoder.decode(video, self.model.card.visual_encoder.view, audio=True)
+    def decode(self, decoder: MediaDecoder, video: Path, *, piece: PieceSize = PIECE) -> DecodedClip:
+        """Sound and picture of one video as the encoders want them. Raises DecodeError.
+
+        Pictures of a clip longer than a piece (ten minutes) are encoded as they are decoded; what returns has samples.
+        """
+        view = self.model.card.visual_encoder.view
+        encoder = self.encoders[Modality.VISUAL]
+        if view is None or encoder.stream.fine_dim or abs(encoder.stream.hop_seconds * view.rate_hz - 1.0) > 1e-9:
+            return decoder.decode(video, view, audio=True)
+        parts: list[NDArray[np.floating]] = []
+
+        def encode(piece: ClipPiece) -> None:
+            if piece.place.keep_first == 0:
+                parts.clear()
+            parts.append(_as_stored(encoder.encode([piece.clip])[0]).main.values[piece.inside])
+
+        clip = decoder.decode(video, view, audio=True, on_piece=encode, piece=piece)
+        if not parts or clip.frames is None:
+            return clip
+        track = FeatureTrack(np.concatenate(parts), TimeGrid.covering(clip.duration_seconds, 1.0 / view.rate_hz))
+        return LongClip(**{each.name: getattr(clip, each.name) for each in fields(clip)}, visual=EncodedTrack(track))
 
     def examine(
         self,
@@ -175,11 +202,14 @@ class Localizer:
     def _encode(self, clip: DecodedClip) -> dict[Modality, EncodedTrack | None]:
         """Both streams, None for one that the clip lacks; in the store's precision, so that a report and an
         evaluation of the same clip agree."""
+        known = {Modality.VISUAL: clip.visual} if isinstance(clip, LongClip) else {}
         present = {Modality.AUDIO: clip.waveform is not None, Modality.VISUAL: clip.frames is not None}
-        return {
-            modality: _as_stored(self.encoders[modality].encode([clip])[0]) if present[modality] else None
+        encoded = {
+            modality: _as_stored(self.encoders[modality].encode([clip])[0])
             for modality in STREAMS
+            if present[modality] and modality not in known
         }
+        return {modality: {**encoded, **known}.get(modality) for modality in STREAMS}
 
     def _model_facts(self) -> ModelFacts:
         card = self.model.card

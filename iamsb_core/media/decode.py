@@ -12,8 +12,9 @@ import numpy as np
 
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError, FrameView
 from iamsb_core.media.container import Damage
-from iamsb_core.media.crop import view_cells
+from iamsb_core.media.crop import ViewedCells, view_cells
 from iamsb_core.media.limits import MediaLimits, check_space
+from iamsb_core.media.pieces import CellSink, PieceSize
 from iamsb_core.media.probe import Scan
 from iamsb_core.media.sampling import on_screen
 from iamsb_core.media.video import Picture, ReaderDisagreesError, decord_pictures, pyav_pictures
@@ -32,6 +33,8 @@ class Wanted:
     decord: bool = True
     """whether decord may be tried"""
     num_threads: int = 1
+    pieces: PieceSize | None = None
+    """how a clip that is longer than a piece is cut; None: every clip stays whole"""
 
 
 @dataclass(frozen=True)
@@ -64,23 +67,48 @@ class Seen:
     """the most faces seen at once"""
 
 
-def check_limits(path: Path, scan: Scan, limits: MediaLimits) -> None:
+class WholeFiles:
+    """Writes all cells of a clip into the same files."""
+
+    def __init__(self, files: ClipFiles) -> None:
+        self._files = (files.frames, files.boxes, files.face_found)
+
+    def restart(self) -> None:
+        for file in self._files:
+            file.seek(0)
+            file.truncate()
+
+    def write(self, cells: ViewedCells) -> None:
+        frames, boxes, face_found = self._files
+        frames.write(cells.frames.data)
+        boxes.write(cells.boxes.data)
+        face_found.write(cells.face_found.data)
+
+    def finish(self) -> None:
+        pass
+
+
+def check_limits(path: Path, scan: Scan, limits: MediaLimits, *, in_pieces: bool = False) -> None:
     """Raises DecodeError `too-long`."""
     duration = scan.probe.duration_seconds
-    if duration > limits.max_duration_seconds:
-        message = f"{path} lasts {duration:.0f} s, above the limit of {limits.max_duration_seconds:.0f} s; cut it"
+    most = limits.max_duration_in_pieces_seconds if in_pieces else limits.max_duration_seconds
+    if duration > most:
+        message = f"{path} lasts {duration:.0f} s, above the limit of {most:.0f} s; cut it"
         raise DecodeError(message, kind="too-long")
 
 
-def decode_clip(path: Path, scan: Scan, wanted: Wanted, files: ClipFiles) -> Outcome:
+def decode_clip(
+    path: Path, scan: Scan, wanted: Wanted, files: ClipFiles, pieces: Callable[[PieceSize, int], CellSink] | None = None
+) -> Outcome:
     """Write what is wanted of a clip. A stream that fails is a warning while another is left.
 
+    pieces: makes what takes the cells of a clip of so many that is longer than a piece.
     Raises DecodeError `damaged` where nothing that is wanted can be decoded, and `disk-full`.
     """
     outcome = Outcome(warnings=list(scan.warnings))
     parts: list[Callable[[], Outcome]] = []
     if wanted.view is not None and scan.video is not None:
-        parts.append(partial(_write_frames, path, scan, wanted.view, wanted, files))
+        parts.append(partial(_write_frames, path, scan, wanted, files, pieces))
     if wanted.audio and scan.audio is not None:
         parts.append(partial(_write_waveform, path, scan, files))
     failures: list[DecodeError] = []
@@ -109,17 +137,30 @@ def _merge(outcome: Outcome, part: Outcome) -> None:
     outcome.reader = part.reader if part.has_frames else outcome.reader
 
 
-def _write_frames(path: Path, scan: Scan, view: FrameView, wanted: Wanted, files: ClipFiles) -> Outcome:
-    grid = frame_grid(scan.probe.duration_seconds, view)
-    check_space(files.frames, grid.num_cells * view.size_pixels**2 * 3)
-    damage = Damage()
+def _write_frames(
+    path: Path,
+    scan: Scan,
+    wanted: Wanted,
+    files: ClipFiles,
+    pieces: Callable[[PieceSize, int], CellSink] | None,
+) -> Outcome:
+    view = wanted.view
+    assert view is not None
+    grid, damage, cut = frame_grid(scan.probe.duration_seconds, view), Damage(), wanted.pieces
+    if cut is not None and pieces is not None and grid.num_cells > cut.keep + cut.context:
+        sink = pieces(cut, grid.num_cells)
+        names: tuple[str, ...] = ("pyav",)  # what decord shows is void until its end, and a piece is used before
+    else:
+        check_space(files.frames, grid.num_cells * view.size_pixels**2 * 3)
+        sink = WholeFiles(files)
+        names = ("decord", "pyav") if wanted.decord else ("pyav",)
     readers: dict[str, Callable[[], Iterator[Picture]]] = {
         "decord": lambda: decord_pictures(path, scan, num_threads=wanted.num_threads),
         "pyav": lambda: pyav_pictures(path, damage, num_threads=wanted.num_threads),
     }
-    for name in ("decord", "pyav") if wanted.decord else ("pyav",):
+    for name in names:
         try:
-            seen = _write_cells(readers[name](), scan, grid, view, files)
+            seen = _write_cells(readers[name](), scan, grid, view, sink)
         except ReaderDisagreesError:
             continue
         if seen.num_cells == grid.num_cells:
@@ -128,19 +169,16 @@ def _write_frames(path: Path, scan: Scan, view: FrameView, wanted: Wanted, files
     raise DecodeError(f"no picture could be decoded from {path}; export it again", kind="damaged")
 
 
-def _write_cells(pictures: Iterator[Picture], scan: Scan, grid: TimeGrid, view: FrameView, files: ClipFiles) -> Seen:
+def _write_cells(pictures: Iterator[Picture], scan: Scan, grid: TimeGrid, view: FrameView, sink: CellSink) -> Seen:
     """What was written."""
-    for file in (files.frames, files.boxes, files.face_found):
-        file.seek(0)
-        file.truncate()
+    sink.restart()
     seen = Seen()
     for cells in view_cells(on_screen(pictures, grid.centres() + scan.origin_seconds), view):
-        files.frames.write(cells.frames.data)
-        files.boxes.write(cells.boxes.data)
-        files.face_found.write(cells.face_found.data)
+        sink.write(cells)
         seen.num_cells += len(cells.frames)
         seen.num_with_face += int(cells.face_found.sum())
         seen.num_faces = cells.num_faces
+    sink.finish()
     return seen
 
 

@@ -7,7 +7,8 @@ import math
 import os
 import signal
 import threading
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -16,12 +17,15 @@ import numpy as np
 
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip, DecodeError, FrameView, MediaProbe
 from iamsb_core.media.limits import MediaLimits
+from iamsb_core.media.pieces import ClipPiece, FrameSamples, Piece, PieceSize
 from iamsb_core.media.process import CrashError, DecodingProcess
 from iamsb_core.timeline import TimeGrid
 
 __all__ = ["MediaDecoder", "MediaLimits"]
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+PIECE = PieceSize(keep=15_000, context=150)
+"""ten minutes at 25 Hz, with six seconds on either side: more than the surroundings that features are taken against"""
 _DECORD_CRASHED = "decord crashed on this file; PyAV read it instead"
 
 
@@ -72,9 +76,20 @@ class MediaDecoder:
             reply, _ = self._ask(path, {"do": "probe"})
             return MediaProbe(**reply["probe"])
 
-    def decode(self, path: Path, view: FrameView | None, audio: bool = True) -> DecodedClip:
+    def decode(
+        self,
+        path: Path,
+        view: FrameView | None,
+        audio: bool = True,
+        *,
+        on_piece: Callable[[ClipPiece], None] | None = None,
+        piece: PieceSize = PIECE,
+    ) -> DecodedClip:
         """Picture (in this view; None: no picture) and sound of one video.
 
+        on_piece: takes the pictures of a clip that is longer than a piece as they are decoded, in order; the clip that
+        is returned then has samples of them, on a coarser grid, and the disk never holds more than a piece. Where
+        place.keep_first is 0 the pieces begin anew.
         Raises DecodeError: as `probe`; `too-large`, `too-long`, `damaged`, `disk-full`, `failed`; `crashed`, `timeout`,
         `memory` when the child had to be given up.
         """
@@ -84,35 +99,54 @@ class MediaDecoder:
             "audio": audio,
             "workdir": self._workdir,
             "decord": True,
+            "pieces": asdict(piece) if on_piece is not None else None,
         }
+        samples = FrameSamples()
+
+        def use(reply: dict[str, Any], files: list[int]) -> None:
+            found = _piece(reply, files, view)
+            samples.take(found)
+            if on_piece is not None:
+                on_piece(found)
+
         with self._lock:
             try:
-                reply, files = self._ask(path, request)
+                reply, files = self._ask(path, request, use)
             except CrashError as error:
-                if error.signal not in _CRASHES:
+                if error.signal not in _CRASHES or samples.num_taken:  # pieces are read without decord
                     raise
-                reply, files = self._ask(path, {**request, "decord": False})
+                reply, files = self._ask(path, {**request, "decord": False}, use)
                 reply["outcome"]["warnings"].append(_DECORD_CRASHED)
-            return _clip(reply, files, view)
+            if samples.num_taken and not reply["outcome"]["has_frames"]:
+                samples.forget()
+            clip = _clip(reply, files, view, mapped=not samples.num_taken)
+            return replace(clip, **samples.arrays()) if samples.num_taken else clip
 
-    def _ask(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    def _ask(
+        self, path: Path, request: dict[str, Any], on_piece: Callable[[dict[str, Any], list[int]], None] | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
         """The child's last word on a request and the files that came with it."""
         try:
-            return self._ask_child(path, request)
+            return self._ask_child(path, request, on_piece)
         except CrashError as error:
             if self._aborted:
                 raise DecodeError(f"the decoding of {path} was stopped; run it again", kind="aborted") from None
             if error.accepted:
                 raise
-            return self._ask_child(path, request)  # lost while idle: the system may reap it later than it dies
+            return self._ask_child(
+                path, request, on_piece
+            )  # lost while idle: the system may reap it later than it dies
 
-    def _ask_child(self, path: Path, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    def _ask_child(
+        self, path: Path, request: dict[str, Any], on_piece: Callable[[dict[str, Any], list[int]], None] | None
+    ) -> tuple[dict[str, Any], list[int]]:
         if self._child is not None and not self._child.is_alive():
             self._drop()
         if self._child is None:
             self._child = DecodingProcess(self.limits)
         try:
-            return self._child.ask({**request, "path": str(path.absolute()), "limits": asdict(self.limits)})
+            whole = {**request, "path": str(path.absolute()), "limits": asdict(self.limits)}
+            return self._child.ask(whole, on_piece)
         except DecodeError as error:
             if error.kind in DecodingProcess.LOST:
                 self._drop()
@@ -130,14 +164,37 @@ class MediaDecoder:
         self._child = None
 
 
-def _clip(reply: dict[str, Any], descriptors: list[int], view: FrameView | None) -> DecodedClip:
-    """The clip whose arrays lie in these files (waveform, frames, boxes, face_found), mapped, not read."""
+def _piece(reply: dict[str, Any], descriptors: list[int], view: FrameView | None) -> ClipPiece:
+    """The piece whose arrays lie in these files (frames, boxes, face_found), mapped, not read."""
+    assert view is not None
+    place = Piece(**reply["place"])
+    num_cells, size = place.last - place.first, view.size_pixels
+    with contextlib.ExitStack() as stack:
+        frames, boxes, found = (stack.enter_context(os.fdopen(number, "rb")) for number in descriptors)
+        clip = DecodedClip(
+            probe=MediaProbe(**reply["probe"]),
+            duration_seconds=num_cells / view.rate_hz,
+            waveform=None,
+            frames=_mapped(frames, np.uint8, (num_cells, size, size, 3)),
+            frame_boxes=np.fromfile(boxes, np.float32).reshape(-1, 4),
+            face_found=np.fromfile(found, np.bool_),
+            frame_grid=TimeGrid(1 / view.rate_hz, num_cells),
+            reader="pyav",
+        )
+    return ClipPiece(clip, place)
+
+
+def _clip(reply: dict[str, Any], descriptors: list[int], view: FrameView | None, *, mapped: bool = True) -> DecodedClip:
+    """The clip whose arrays lie in these files (waveform, frames, boxes, face_found), mapped, not read.
+
+    mapped: whether its pictures lie there too.
+    """
     probe, outcome = MediaProbe(**reply["probe"]), reply["outcome"]
     duration = probe.duration_seconds
     with contextlib.ExitStack() as stack:
         waveform, frames, boxes, found = (stack.enter_context(os.fdopen(number, "rb")) for number in descriptors)
         grid = None
-        if outcome["has_frames"] and view is not None:
+        if outcome["has_frames"] and view is not None and mapped:
             grid = TimeGrid.covering(duration, 1 / view.rate_hz)
         cells = grid.num_cells if grid is not None else 0
         size = view.size_pixels if view is not None else 0

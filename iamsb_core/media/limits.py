@@ -22,13 +22,16 @@ class MediaLimits:
     memory_bytes: int = 4 << 30
     """resident memory of the decoding process, looked at 20 times a second"""
     max_duration_seconds: float = 7200.0
+    max_duration_in_pieces_seconds: float = 12 * 3600.0
+    """of a clip that is used a piece at a time"""
     max_pixels: int = 8192 * 4608
     """of one picture"""
     num_threads: int = 1
     """decoding threads; several processes of one thread decode more videos than one process of several"""
 
     def __post_init__(self) -> None:
-        if min(self.timeout_seconds, self.max_duration_seconds, self.memory_bytes, self.max_pixels) <= 0:
+        longest = min(self.max_duration_seconds, self.max_duration_in_pieces_seconds)
+        if min(self.timeout_seconds, longest, self.memory_bytes, self.max_pixels) <= 0:
             raise ValueError(f"every limit must be positive, got {self}")
         if self.timeout_per_second < 0 or self.num_threads < 1:
             raise ValueError(f"timeout_per_second must be 0 or more and num_threads 1 or more, got {self}")

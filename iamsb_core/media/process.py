@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,13 @@ class DecodingProcess:
         self._inbox = Inbox(self._channel)
         self._await_start()
 
-    def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-        """Raises DecodeError with what the child found, or with why it is lost."""
+    def ask(
+        self, request: dict[str, Any], on_piece: Callable[[dict[str, Any], list[int]], None] | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
+        """The child's last word and the files that came with it; on_piece uses those that come before.
+
+        Raises DecodeError with what the child found, or with why it is lost.
+        """
         self._stderr.truncate(0)
         started = time.monotonic()
         allowed = self._limits.timeout_seconds
@@ -82,6 +88,11 @@ class DecodingProcess:
             elif reply["event"] == "probed":
                 probe = reply["probe"]
                 allowed += self._limits.timeout_per_second * probe["duration_seconds"]
+            elif reply["event"] == "piece" and on_piece is not None:
+                began = time.monotonic()
+                on_piece({"probe": probe, **reply}, files)
+                send_message(self._channel, {"do": "next"})
+                started += time.monotonic() - began  # the child waited
             elif reply["event"] == "error":
                 raise DecodeError(reply["message"], kind=reply["kind"])
             else:

@@ -13,10 +13,11 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 
@@ -24,6 +25,7 @@ from iamsb_core.media.clip import DecodeError, FrameView
 from iamsb_core.media.decode import ClipFiles, Wanted, check_limits, decode_clip
 from iamsb_core.media.limits import MediaLimits
 from iamsb_core.media.messages import Inbox, send_message
+from iamsb_core.media.pieces import Piece, PieceFiles, PieceSize
 from iamsb_core.media.probe import scan
 
 
@@ -42,7 +44,7 @@ def main() -> None:
                 return
             if received is not None:
                 send_message(channel, {"event": "accepted"})
-                _answer(channel, received[0])
+                _answer(channel, inbox, received[0])
 
 
 def die_with(lifeline: int) -> None:
@@ -62,9 +64,9 @@ def _exit_at_end_of(lifeline: int) -> None:
     os._exit(1)
 
 
-def _answer(channel: socket.socket, request: dict[str, Any]) -> None:
+def _answer(channel: socket.socket, inbox: Inbox, request: dict[str, Any]) -> None:
     try:
-        _serve(channel, request)
+        _serve(channel, inbox, request)
     except DecodeError as error:
         send_message(channel, {"event": "error", "kind": error.kind, "message": str(error)})
     except MemoryError:
@@ -75,20 +77,32 @@ def _answer(channel: socket.socket, request: dict[str, Any]) -> None:
         send_message(channel, {"event": "error", "kind": "failed", "message": message})
 
 
-def _serve(channel: socket.socket, request: dict[str, Any]) -> None:
+def _serve(channel: socket.socket, inbox: Inbox, request: dict[str, Any]) -> None:
     limits = MediaLimits(**request["limits"])
     path = Path(request["path"])
     found = scan(path, max_pixels=limits.max_pixels)
     if request["do"] == "probe":
         send_message(channel, {"event": "done", "probe": asdict(found.probe)})
         return
-    check_limits(path, found, limits)
+    size = PieceSize(**request["pieces"]) if request.get("pieces") is not None else None
+    check_limits(path, found, limits, in_pieces=size is not None)
     send_message(channel, {"event": "probed", "probe": asdict(found.probe)})
     view = FrameView(**request["view"]) if request["view"] is not None else None
-    wanted = Wanted(view=view, audio=request["audio"], decord=request["decord"], num_threads=limits.num_threads)
+    wanted = Wanted(
+        view=view, audio=request["audio"], decord=request["decord"], num_threads=limits.num_threads, pieces=size
+    )
+
+    def hand_over(place: Piece, files: Sequence[BinaryIO]) -> None:
+        send_message(channel, {"event": "piece", "place": asdict(place)}, [file.fileno() for file in files])
+        while inbox.receive() is None:
+            pass
+
+    def pieces(cut: PieceSize, num_cells: int) -> PieceFiles:
+        return PieceFiles(cut, num_cells, request["workdir"], hand_over)
+
     with ExitStack() as stack:
         opened = [stack.enter_context(tempfile.TemporaryFile(dir=request["workdir"])) for _ in range(4)]
-        outcome = decode_clip(path, found, wanted, ClipFiles(*opened))
+        outcome = decode_clip(path, found, wanted, ClipFiles(*opened), pieces)
         for file in opened:
             file.flush()
             file.seek(0)  # the owner's copies share the position

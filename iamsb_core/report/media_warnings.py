@@ -18,6 +18,8 @@ _FEW_SOUND_BITS = 24_000.0
 _UNSEEN_SHARE = 0.05
 _SMALLEST_PIXELS = 48
 _MOST_NAMED = 5
+_CLOSE_SECONDS = 0.2
+"""pictures further apart, samples of a long clip, differ without a cut"""
 
 _WRITERS = {
     "Lavf": "FFmpeg, or a program built on it",
@@ -107,7 +109,7 @@ def _picture(clip: DecodedClip) -> list[str]:
 
 
 def _cuts(clip: DecodedClip) -> list[str]:
-    if clip.frames is None or clip.frame_grid is None:
+    if clip.frames is None or clip.frame_grid is None or clip.frame_grid.hop_seconds > _CLOSE_SECONDS:
         return []
     found = cuts(clip.frames, clip.frame_boxes) * clip.frame_grid.hop_seconds
     if not len(found):
