@@ -8,11 +8,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from flows.commandline import comparing, datasets, features, localize, machine, models, scoring, submission
+from flows.commandline import comparing, datasets, desk, features, localize, machine, models, scoring, submission
 from flows.commandline.options import app
 from flows.terminal import DONE, end_on_sigterm
 
-__all__ = ["app", "comparing", "datasets", "features", "localize", "machine", "main", "models", "scoring", "submission"]
+__all__ = [
+    "app",
+    "comparing",
+    "datasets",
+    "desk",
+    "features",
+    "localize",
+    "machine",
+    "main",
+    "models",
+    "scoring",
+    "submission",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,11 @@ _SEPARATORS = re.compile(r"[/\\]")
 class TooLargeError(ValueError):
     """More bytes than the desk takes."""
 
+    @classmethod
+    def above(cls, most_bytes: int) -> TooLargeError:
+        """With the limit in words."""
+        return cls(f"the file is larger than {most_bytes / 2**30:g} GiB, the most this desk takes")
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -63,7 +68,7 @@ class Incoming:
         """Take the next bytes. Raises TooLargeError above the limit."""
         self.size_bytes += len(block)
         if self.size_bytes > self._most_bytes:
-            raise TooLargeError(f"the file is larger than {self._most_bytes / 2**30:g} GiB, the most this desk takes")
+            raise TooLargeError.above(self._most_bytes)
         self._sha256.update(block)
         self._file.write(block)
 
