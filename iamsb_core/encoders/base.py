@@ -31,6 +31,8 @@ class EncoderSpec:
     """the pictures wanted; None for an audio encoder"""
     version: int = 1
     """raised whenever the code of the encoder gives other numbers"""
+    lips: int = 0
+    """version of the mouth's crop that a visual encoder sees as well (`iamsb_core.encoders.lips`); 0: it does not"""
     perturbations: tuple[PerturbationSpec, ...] = ()
     """what is done to the clips first, in order, by whoever decodes them (`iamsb_core.media.perturbations.apply`)"""
 
@@ -42,11 +44,12 @@ class EncoderSpec:
     def identity(self) -> str:
         """Digest of what decides the output: the path to a local weights folder does not count, its bytes do.
 
-        Without perturbations it is what it was before there were any.
+        Without lips or perturbations it is what it was before there were any.
         """
         decisive = {**self.__dict__, "weights": "" if self.weights_digest else self.weights}
-        if not self.perturbations:
-            del decisive["perturbations"]
+        for later in ("lips", "perturbations"):
+            if not decisive[later]:
+                del decisive[later]
         return digest(decisive)
 
     def perturbed(self, perturbations: Sequence[PerturbationSpec]) -> EncoderSpec:

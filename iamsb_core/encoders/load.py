@@ -10,7 +10,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-from iamsb_core.encoders import clip, handcrafted_audio, handcrafted_video, wavlm
+from iamsb_core.encoders import clip, handcrafted_audio, handcrafted_video, lips, wavlm
 from iamsb_core.encoders.base import Encoder, EncoderName, EncoderSpec
 from iamsb_core.encoders.weights import find_weights, weights_digest
 from iamsb_core.media.clip import FrameView
@@ -26,9 +26,11 @@ _VERSIONS: dict[EncoderName, int] = {
 }
 _PRESETS = {
     "handcrafted": "handcrafted+handcrafted",
+    "handcrafted-lips": "handcrafted+handcrafted+lips",
     "wavlm-clip": "wavlm:microsoft/wavlm-large@-1+clip:openai/clip-vit-base-patch16@-1",
+    "wavlm-clip-lips": "wavlm:microsoft/wavlm-large@-1+clip:openai/clip-vit-base-patch16@-1+lips",
 }
-_PAIR = re.compile(r"(?P<audio>handcrafted|wavlm:.+?)\+(?P<visual>handcrafted|clip:.+)")
+_PAIR = re.compile(r"(?P<audio>handcrafted|wavlm:.+?)\+(?P<visual>handcrafted|clip:.+?)(?P<lips>\+lips)?")
 _FORM = "AUDIO+VISUAL, such as wavlm:/models/wavlm-large@-1+clip:/models/clip@-1 or wavlm:/models/wavlm+handcrafted"
 
 
@@ -40,7 +42,8 @@ def preset_names() -> tuple[str, ...]:
 def encoder_specs(name: str) -> tuple[EncoderSpec, EncoderSpec]:
     """The (audio, visual) specs, not yet resolved, of a named pair or of AUDIO+VISUAL; `,DTYPE` may follow either.
 
-    AUDIO is `handcrafted` or `wavlm:WEIGHTS[@LAYER]`, VISUAL is `handcrafted` or `clip:WEIGHTS[@LAYER]`. WEIGHTS is a
+    AUDIO is `handcrafted` or `wavlm:WEIGHTS[@LAYER]`, VISUAL is `handcrafted` or `clip:WEIGHTS[@LAYER]`; with `+lips`
+    after it the mouth is looked at as well. WEIGHTS is a
     local folder or a hub id, LAYER a hidden state (-1, the default: the last), DTYPE the networks' (float32).
     Raises ValueError, with the nearest name, for anything else.
     """
@@ -52,7 +55,8 @@ def encoder_specs(name: str) -> tuple[EncoderSpec, EncoderSpec]:
         known = preset_names()
         raise ValueError(f"no encoders {pair!r}; there are {', '.join(known)}, or {_FORM}{_near(pair, known)}")
     chosen = cast("Dtype", dtype or "float32")
-    return _audio_spec(halves["audio"], chosen), _visual_spec(halves["visual"], chosen)
+    visual = _visual_spec(halves["visual"], chosen)
+    return _audio_spec(halves["audio"], chosen), replace(visual, lips=lips.VERSION if halves["lips"] else 0)
 
 
 def resolve_spec(spec: EncoderSpec) -> EncoderSpec:
@@ -80,6 +84,8 @@ def load_encoder(spec: EncoderSpec, device: torch.device | str = "cpu") -> Encod
     """
     if spec.perturbations:
         raise ValueError(f"load the encoder of the clean clips, spec.perturbed(()), and perturb the clips: {spec}")
+    if spec.lips:
+        return lips.LipsEncoder(resolve_spec(spec), load_encoder(replace(spec, lips=0), device))
     resolved, on = resolve_spec(spec), torch.device(device)
     if resolved.name == "handcrafted-audio":
         return handcrafted_audio.HandcraftedAudioEncoder(resolved, on)
@@ -127,6 +133,12 @@ def _check(spec: EncoderSpec) -> None:
     is_visual = spec.name in ("clip", "handcrafted-video")
     if is_visual != (spec.view is not None):
         raise ValueError(f"the encoder {spec.name!r} {'needs a view' if is_visual else 'takes no view'}")
+    if spec.lips and not is_visual:
+        raise ValueError(f"the encoder {spec.name!r} hears; lips are for visual encoders")
+    if spec.lips not in (0, lips.VERSION):
+        raise ValueError(
+            f"lips of version {spec.lips} are wanted, but this code crops version {lips.VERSION}; extract them again"
+        )
     if not _has_weights(spec) and (spec.weights or spec.layer != -1 or spec.dtype != "float32"):
         raise ValueError(f"the encoder {spec.name!r} has no weights and no layers, and computes in float32")
 

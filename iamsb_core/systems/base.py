@@ -81,11 +81,6 @@ def system_names() -> tuple[str, ...]:
     return tuple(sorted(_REGISTRY))
 
 
-def system_names() -> tuple[str, ...]:
-    """Every system that can be made, by name."""
-    return tuple(sorted(_REGISTRY))
-
-
 def system_type(name: str) -> type[System[Any]]:
     """The system of that name. Raises ValueError, with the nearest name, where there is none."""
     if name not in _REGISTRY:

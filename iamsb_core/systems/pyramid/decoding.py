@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.data.batch import Batch
 from iamsb_core.localization.fusion import fuse_union_clips
 from iamsb_core.localization.nms import hard_nms_clips, soft_nms_clips
 from iamsb_core.localization.proposals import ClipProposals, Proposals, sorted_proposals
@@ -31,7 +31,7 @@ def clip_proposals(
     fused = _fused(heard, seen, config)
     probability = torch.stack([answers.clip_logit.sigmoid() * answers.present for answers in (audio, visual)])
     clip_scores = (1.0 - (1.0 - probability).prod(dim=0)).tolist()
-    evidence = _evidence((audio, batch.audio), (visual, batch.visual), batch, probability, config)
+    evidence = _evidence(audio, visual, batch, probability, config)
     return [
         ClipProposals(video_id, seconds[row], heard[row], seen[row], fused[row], clip_scores[row], evidence[row])
         for row, video_id in enumerate(batch.video_ids)
@@ -82,18 +82,18 @@ def _fused(audio: list[Proposals], visual: list[Proposals], config: DecodingConf
 
 
 def _evidence(
-    audio: tuple[StreamAnswers, StreamBatch],
-    visual: tuple[StreamAnswers, StreamBatch],
+    audio: StreamAnswers,
+    visual: StreamAnswers,
     batch: Batch,
     probability: Tensor,
     config: DecodingConfig,
 ) -> list[dict[str, Any]]:
     """Which streams there are, how probably each is forged, and the cells and scales that say so."""
     said = {
-        name: _best_answers(answers, stream.hop_seconds, batch.duration_seconds, config.num_evidence)
-        for name, (answers, stream) in (("audio", audio), ("visual", visual))
+        name: _best_answers(answers, batch.duration_seconds, config.num_evidence)
+        for name, answers in (("audio", audio), ("visual", visual))
     }
-    present = {"audio": audio[0].present.tolist(), "visual": visual[0].present.tolist()}
+    present = {"audio": audio.present.tolist(), "visual": visual.present.tolist()}
     shares = dict(zip(said, probability.tolist(), strict=True))
     return [
         {
@@ -105,14 +105,12 @@ def _evidence(
     ]
 
 
-def _best_answers(
-    answers: StreamAnswers, hop_seconds: float, duration_seconds: Tensor, num_answers: int
-) -> list[list[dict[str, Any]]]:
+def _best_answers(answers: StreamAnswers, duration_seconds: Tensor, num_answers: int) -> list[list[dict[str, Any]]]:
     """Of each clip: the points with the largest scores before suppression, each with the stride of its level."""
     scores = answers.logits.sigmoid().masked_fill(~answers.valid, -1.0)
     best, index = scores.topk(min(num_answers, scores.shape[1]), dim=1)
     segments = answers.segments.gather(1, index[..., None].expand(-1, -1, 2)) * duration_seconds[:, None, None]
-    strides = answers.points.stride_cells[index] * hop_seconds
+    strides = answers.points.stride_cells[index] * (duration_seconds / answers.length_cells)[:, None]
     rows = zip(segments.tolist(), best.tolist(), strides.tolist(), strict=True)
     return [
         [
