@@ -108,7 +108,7 @@ def _report(scoring: Scoring, asked: ScoreOptions) -> MetricReport:
 
 def _show_more(terminal: Terminal, report: MetricReport) -> None:
     """What the first table has no room for: scores, the other area, detection, and slices."""
-    if report.ap != report.ap_full:
+    if named_protocol(report.protocol).area == "official":
         values = ", ".join(f"AP@{key} {_percent(value)}" for key, value in report.ap_full.items())
         terminal.say(f"whole area under the curve: {values} %")
     for name, value in (("score", report.score), ("final", report.final)):

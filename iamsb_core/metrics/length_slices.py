@@ -54,9 +54,10 @@ class _AllTruth:
         own_length = _between(self.packed.proposals, bounds)
         num_truths = int(inside.sum())
         ranks = {key: _ranks(matches, inside, own_length, self.order) for key, matches in self.matches.items()}
+        sizes = (num_truths, len(self.packed.proposals))
         return GroupMetrics(
-            ap=areas(ranks, num_truths, self.protocol.area),
-            ap_full=areas(ranks, num_truths, "full"),
+            ap=areas(ranks, *sizes, self.protocol.area),
+            ap_full=areas(ranks, *sizes, "full"),
             ar=recall_by_count(self.packed, self.hits, self.protocol, inside),
             auc=None,
             eer=None,

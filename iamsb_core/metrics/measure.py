@@ -149,8 +149,9 @@ def _localisation(packed: Packed, protocol: Protocol, has_segments: bool) -> tup
         return nothing, nothing, {str(count): None for count in protocol.ar_counts}
     found = candidates(packed, protocol)
     ranks = true_positive_ranks(packed, found, protocol)
-    official, full = areas(ranks, packed.num_truths, protocol.area), areas(ranks, packed.num_truths, "full")
-    return official, full, average_recall(packed, found, protocol)
+    sizes = (packed.num_truths, len(packed.proposals))
+    ap, ap_full = areas(ranks, *sizes, protocol.area), areas(ranks, *sizes, "full")
+    return ap, ap_full, average_recall(packed, found, protocol)
 
 
 def _with_detection(

@@ -99,7 +99,8 @@ def test_av_deepfake1m_equals_the_published_evaluator(wheel, tmp_path, seed, dec
     labels, predictions = write(clips, tmp_path)
     report = score(labels, predictions, "av-deepfake1m")
     theirs = published(wheel, labels, predictions)
-    assert [*report.ap.values(), *report.ar.values()] == pytest.approx(theirs, abs=1e-6)
+    assert list(report.ap.values()) == theirs[:4]  # to the last bit
+    assert list(report.ar.values()) == pytest.approx(theirs[4:], abs=1e-6)
     assert 0.05 < report.ap["0.5"] < 0.95
 
 
@@ -277,4 +278,4 @@ def test_official_ap_equals_the_slow_restatement_with_ties(drawn):
         clips.append((str(index), np.array(truth).reshape(-1, 2), rows))
     ap, _ = ours(clips, AV_DEEPFAKE1M)
     for threshold in AV_DEEPFAKE1M.ap_tious:
-        assert ap[f"{threshold:g}"] == pytest.approx(slow_official_ap(clips, threshold), abs=1e-12)
+        assert ap[f"{threshold:g}"] == pytest.approx(slow_official_ap(clips, threshold), abs=1e-6)

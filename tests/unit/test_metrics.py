@@ -227,7 +227,7 @@ def test_official_area_is_full_area_less_at_most_one_truth(clips, rules):
     num_truths = sum(len(truth) for truth, _ in clips)
     for key, value in full.items():
         if value is not None:
-            assert -1e-12 <= value - official[key] <= 1 / num_truths + 1e-12
+            assert -1e-6 <= value - official[key] <= 1 / num_truths + 1e-6  # the official one is in float32
 
 
 @settings(deadline=None, max_examples=60)
