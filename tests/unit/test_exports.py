@@ -91,6 +91,20 @@ def test_csv(make):
     assert all("\n" not in row["media"] and "\u202e" not in row["media"] for row in rows)
 
 
+def test_a_csv_carries_what_the_calibration_says():
+    data = document(make_report())
+    found = {**data["segments"]["audio"][0], "calibrated_score": 0.8}
+    found |= {"start_interval_seconds": [2.2, 2.4], "end_interval_seconds": None}
+    data["segments"] = {"audio": [found], "visual": [], "fused": []}
+    (row,) = csv.DictReader(io.StringIO(export(data, "csv")))
+    assert (row["calibrated_score"], row["start_from_seconds"], row["start_to_seconds"]) == (
+        "0.800000",
+        "2.2000",
+        "2.4000",
+    )
+    assert row["end_from_seconds"] == row["end_to_seconds"] == ""
+
+
 def test_a_csv_does_not_compute_in_a_spreadsheet():
     text = export(make_report(media="=1+1.mp4"), "csv")
     assert next(csv.DictReader(io.StringIO(text)))["media"] == "'=1+1.mp4"

@@ -26,6 +26,10 @@ class Found:
     end_seconds: float
     score: float
     streams: tuple[str, ...]
+    calibrated_score: float | None = None
+    start_interval_seconds: tuple[float, float] | None = None
+    """where the start lies, with the coverage that the report states; None where that is not known"""
+    end_interval_seconds: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:
@@ -56,8 +60,6 @@ class Findings:
     variable_frame_rate: bool
     video_delay_seconds: float
     """how long after the clip's t = 0 the picture begins"""
-    decision: str
-    clip_score: float
     summary: str
     examined: tuple[LaneName, ...]
     segments: tuple[Found, ...]
@@ -82,7 +84,7 @@ def read_findings(document: Mapping[str, Any]) -> Findings:
 
 
 def _read(document: Mapping[str, Any]) -> Findings:
-    media, verdict = document["media"], document["verdict"]
+    media = document["media"]
     video, audio = media["video"], media["audio"]
     starts = [stream["start_seconds"] for stream in (video, audio) if stream is not None]
     rate = None if video is None or not video["average_fps"] > 0 else float(video["average_fps"])
@@ -94,6 +96,9 @@ def _read(document: Mapping[str, Any]) -> Findings:
             end_seconds=min(float(each["end_seconds"]), float(media["duration_seconds"])),
             score=float(each["score"]),
             streams=tuple(each["streams"]),
+            calibrated_score=each["calibrated_score"],
+            start_interval_seconds=_pair(each["start_interval_seconds"]),
+            end_interval_seconds=_pair(each["end_interval_seconds"]),
         )
         for lane in LANES
         for number, each in enumerate(document["segments"][lane], start=1)
@@ -106,12 +111,14 @@ def _read(document: Mapping[str, Any]) -> Findings:
         frame_rate_hz=rate,
         variable_frame_rate=video is not None and bool(video["variable_frame_rate"]),
         video_delay_seconds=0.0 if video is None else float(video["start_seconds"]) - min(starts),
-        decision=verdict["decision"],
-        clip_score=float(verdict["clip_score"]),
-        summary=visible(verdict["summary"]),
+        summary=visible(document["verdict"]["summary"]),
         examined=tuple(lane for lane in LANES if document["curves"][lane] is not None),
         segments=tuple(sorted(found, key=lambda each: (each.start_seconds, LANES.index(each.lane)))),
     )
+
+
+def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (float(values[0]), float(values[1]))
 
 
 def without_overlap(segments: Iterable[Found]) -> tuple[Found, ...]:

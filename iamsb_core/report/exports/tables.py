@@ -11,7 +11,11 @@ import io
 
 from iamsb_core.report.exports.findings import Findings, Found
 
-COLUMNS = ("segment", "lane", "start_seconds", "end_seconds", "score", "streams", "media", "sha256")
+COLUMNS = (
+    "segment", "lane", "start_seconds", "end_seconds", "score", "calibrated_score", "start_from_seconds",
+    "start_to_seconds", "end_from_seconds", "end_to_seconds", "streams", "media", "sha256",
+)  # fmt: skip
+"""calibrated scores and the intervals around start and end are empty where the model's card does not tell"""
 _FORMULA_MARKS = ("=", "+", "-", "@")
 
 
@@ -27,7 +31,13 @@ def segments_csv(findings: Findings) -> str:
 
 def _fields(segment: Found) -> tuple[str, ...]:
     times = f"{segment.start_seconds:.4f}", f"{segment.end_seconds:.4f}"
-    return segment.key, segment.lane, *times, f"{segment.score:.6f}", " ".join(segment.streams)
+    chance = "" if segment.calibrated_score is None else f"{segment.calibrated_score:.6f}"
+    intervals = [
+        "" if interval is None else f"{seconds:.4f}"
+        for interval in (segment.start_interval_seconds, segment.end_interval_seconds)
+        for seconds in interval or (0.0, 0.0)
+    ]
+    return segment.key, segment.lane, *times, f"{segment.score:.6f}", chance, *intervals, " ".join(segment.streams)
 
 
 def harmless(text: str) -> str:
