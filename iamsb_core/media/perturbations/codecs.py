@@ -27,7 +27,8 @@ _CALIBRATION_SAMPLES = 1 << 14
 def h264_frames(frames: Iterable[NDArray[np.uint8]], *, crf: int) -> Iterator[NDArray[np.uint8]]:
     """(height, width, 3) RGB frames through x264 and back, one for one and in order.
 
-    No B-frames and one thread, so that the same frames give the same bytes.
+    No B-frames, one thread, and no macroblock tree (which reads memory that was never written, and so makes other bytes
+    of the same frames now and then): the same frames give the same bytes.
     """
     encoder: Any = None
     decoder: Any = av.CodecContext.create("h264", "r")
@@ -53,7 +54,7 @@ def _h264_encoder(size: tuple[int, ...], crf: int) -> Any:
     encoder.options = {
         "crf": str(crf),
         "preset": "fast",
-        "x264-params": "bframes=0:threads=1:lookahead-threads=1:rc-lookahead=10:keyint=250",
+        "x264-params": "bframes=0:threads=1:lookahead-threads=1:mbtree=0:rc-lookahead=10:keyint=250",
     }
     return encoder
 
