@@ -33,7 +33,9 @@ Name = Annotated[
 Root = Annotated[Path, typer.Argument(help="The dataset's folder, or a generic manifest file.")]
 Encoders = Annotated[
     str,
-    typer.Option(help="`handcrafted`, `wavlm-clip`, either with `-lips`, or a pair such as `wavlm:ID_OR_FOLDER+clip:ID_OR_FOLDER`."),
+    typer.Option(
+        help="`handcrafted` or `wavlm-clip`, either with `-lips`, or a pair as `wavlm:ID_OR_FOLDER+clip:ID_OR_FOLDER`."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time [default: 2].")]

@@ -12,7 +12,6 @@ from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.mmms_ba import MmmsBa, MmmsBaConfig
 from iamsb_core.systems.mmms_ba.attention import across, bimodal, gated, within
-from iamsb_core.systems.segments import tiou
 
 AUDIO = StreamSpec(encoder_identity="a", dim=6, hop_seconds=0.02)
 FACE = StreamSpec(encoder_identity="v", dim=5, hop_seconds=0.04)
@@ -68,25 +67,6 @@ def clips(streams: Streams, num_clips: int = 6, seconds: float = 2.0) -> Batch:
         fine = (values, valid, spec.fine_hop_seconds) if spec.fine_dim else ()
         batches.append(StreamBatch(values, valid, spec.hop_seconds, own, *fine))
     return Batch(*batches, torch.full((num_clips,), seconds), tuple(map(str, range(num_clips))))
-
-
-def test_it_overfits_one_batch_with_lips() -> None:
-    torch.manual_seed(0)
-    batch, made = clips(WITH_LIPS), MmmsBa(TINY, WITH_LIPS)
-    made.fit_normalisation([batch])
-    optimizer = torch.optim.AdamW(made.parameters(), lr=1e-2)
-    for _ in range(80):
-        losses = made.losses(made(batch, torch.Generator().manual_seed(0)), batch)
-        optimizer.zero_grad()
-        made.backward(losses)
-        optimizer.step()
-    with torch.no_grad():
-        found = made.eval().propose(made(batch), batch)
-    truth = torch.tensor([0.6, 1.2])
-    for row in (1, 4):
-        assert tiou(torch.from_numpy(found[row].audio[0, :2]), truth) > 0.75
-        assert tiou(torch.from_numpy(found[row + 1].visual[0, :2]), truth) > 0.75
-    assert min(found[row].fused[0, 2] for row in (1, 2, 4, 5)) > max(found[row].fused[0, 2] for row in (0, 3))
 
 
 @pytest.mark.parametrize("mode", ["mmms-ba", "mmus-sa", "ms-sa"])
