@@ -82,4 +82,4 @@ def test_what_cannot_be_built_is_refused() -> None:
 def test_the_published_size() -> None:
     config = paper()
     assert (config.dim, config.num_heads, config.window_cells, config.num_levels) == (512, 4, 19, 6)
-    assert (config.targets.centre_radius, config.decoding.sigma, config.decoding.voting_tiou) == (1.5, 0.5, 0.7)
+    assert (config.targets.centre_radius, config.decoding.suppression, config.decoding.sigma) == (1.5, "soft", 0.5)

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from iamsb_core.systems.pyramid.config import DecodingConfig, PyramidLossConfig, TargetConfig
 
 
+def _decoding() -> DecodingConfig:
+    """Without ActionFormer's voting at 0.7 (ours): means of neighbours cost half of AP@0.95 on forged clips."""
+    return DecodingConfig(voting_tiou=None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DenseLocalizerConfig:
     """The whole system. Raises ValueError for what cannot be built."""
@@ -31,7 +36,7 @@ class DenseLocalizerConfig:
     """share of embedded channels and of block branches dropped per clip in training"""
     targets: TargetConfig = field(default_factory=TargetConfig)
     loss: PyramidLossConfig = field(default_factory=PyramidLossConfig)
-    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    decoding: DecodingConfig = field(default_factory=_decoding)
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads:
