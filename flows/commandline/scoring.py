@@ -16,7 +16,9 @@ Protocol = Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet o
 Split = Annotated[str | None, typer.Option(help="Only this split of the labels.")]
 FileHz = Annotated[
     float | None,
-    typer.Option(help="Unit of the times in plain files: 25 for frames, 1 for seconds [default: the protocol's own]."),
+    typer.Option(
+        help="Unit of the times in plain files: 25 for frames, 1 for seconds; else as the protocol's own files are."
+    ),
 ]
 ClipScores = Annotated[
     str | None,
@@ -29,7 +31,8 @@ Against = Annotated[
     Path | None, typer.Option(help="Predictions of another system: differences by a paired bootstrap over clips.")
 ]
 Bootstrap = Annotated[
-    int | None, typer.Option(min=1, help="Replicates of the 95 % intervals over clips [with --against: 1000].")
+    int | None,
+    typer.Option(min=1, help="Replicates of the 95 % intervals over clips; 1000 with --against where none is given."),
 ]
 Slices = Annotated[bool, typer.Option("--slices", help="Every slicing that the labels can tell.")]
 SliceBy = Annotated[
