@@ -288,10 +288,15 @@ def _map_facts(score_map: ScoreMap | None) -> dict[str, Any] | None:
     return {name: value for name, value in plain(score_map).items() if name in known}
 
 
+_ENCODER_FIELDS = ("name", "weights", "weights_digest", "layer", "dtype", "view", "version")
+"""of an encoder's specification, as published; what else decides its output is in its identity"""
+
+
 def _encoder(spec: EncoderSpec | None) -> dict[str, Any] | None:
     if spec is None:
         return None
-    return {name: value for name, value in plain(spec).items() if name != "perturbations"} | {"identity": spec.identity}
+    told = plain(spec)
+    return {name: told[name] for name in _ENCODER_FIELDS} | {"identity": spec.identity}
 
 
 def schema() -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _reasons(
 
 def _alarm_sentences(alarms: FalseAlarmFacts) -> list[str]:
     clips = f"{alarms.num_genuine_clips:,} genuine dev clips ({_hours(alarms.genuine_hours)})"
-    bound = f"{_rate(alarms.limit_per_hour)} false alarms per hour of genuine video or fewer"
+    bound = f"{_per_hour(alarms.limit_per_hour)} of genuine video or fewer"
     chance = (
         f"a genuine file as long as this one is called forged with a probability of {_share(alarms.this_file)} or less"
     )
@@ -142,7 +142,7 @@ def _alarm_sentences(alarms: FalseAlarmFacts) -> list[str]:
             f"So {chance}.",
         ]
     needed = _hours(alarms.lowest_per_hour * alarms.genuine_hours / alarms.target_per_hour)
-    wanted = f"A target of {_rate(alarms.target_per_hour)} false alarms per hour needs {needed} of genuine dev video"
+    wanted = f"A target of {_per_hour(alarms.target_per_hour)} needs {needed} of genuine dev video"
     return [f"{wanted}; the model has {clips}, none of which scores as high: {bound}, {sure}.", f"At worst {chance}."]
 
 
@@ -157,6 +157,10 @@ def score_text(score: float) -> str:
 
 def _rate(per_hour: float) -> str:
     return f"{per_hour:,.0f}" if per_hour >= 100 else f"{per_hour:.3g}"
+
+
+def _per_hour(rate: float) -> str:
+    return f"{_rate(rate)} false alarm{'' if _rate(rate) == '1' else 's'} per hour"
 
 
 def _share(share: float) -> str:
