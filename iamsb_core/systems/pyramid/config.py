@@ -27,6 +27,7 @@ class PyramidLossConfig:
     focal_gamma: float = 2.0
     focal_alpha: float = 0.25
     label_smoothing: float = 0.0
+    """share of a target that is drawn to the middle: 1 becomes 1 - half of it, 0 half of it"""
     overlap: Literal["diou", "giou"] = "diou"
     quality_target: bool = False
     """a responsible cell is trained towards the tiou of its segment; False: towards 1"""

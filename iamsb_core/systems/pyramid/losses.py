@@ -58,8 +58,9 @@ def stream_losses(
     segments = answers.segments
     overlap = diou_loss if config.overlap == "diou" else giou_loss
     regression = torch.where(responsible, overlap(segments, wanted.segments), 0.0).sum()
-    quality = tiou(segments, wanted.segments).detach() if config.quality_target else 1.0 - config.label_smoothing
-    target = torch.where(responsible, quality, config.label_smoothing)
+    smoothed = config.label_smoothing / 2
+    quality = tiou(segments, wanted.segments).detach() if config.quality_target else 1.0 - smoothed
+    target = torch.where(responsible, quality, smoothed)
     focal = focal_loss(answers.logits, target, responsible, gamma=config.focal_gamma, alpha=config.focal_alpha)
     num_responsible = responsible.sum()
     num_clips = answers.present.sum().clamp_min(1)
