@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from flows.commandline import comparing, datasets, desk, features, localize, machine, models, scoring, submission
 from flows.commandline.options import app
+from flows.commandline.panels import arrange
 from flows.terminal import DONE, end_on_sigterm
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "scoring",
     "submission",
 ]
+
+arrange(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ def demo(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Forge a dataset, extract, train, evaluate on people never seen, and report on one unseen clip."""
+    """Forge a dataset, extract, train, evaluate on people never seen, and report on unseen clips."""
     carry_out("demo.demo", as_json, debug, media=media, quick=quick, seed=seed)
 
 
@@ -31,11 +31,11 @@ def forge(
         str, typer.Option(help="quick, demo, real, benchmark, unseen-methods, asynchronous, long or extended.")
     ] = "real",
     quick: Annotated[bool, typer.Option("--quick", help="The same as --preset quick.")] = False,
-    layout: Annotated[str | None, typer.Option(help="lavdf or av-deepfake1m [default: the preset's].")] = None,
-    difficulty: Annotated[str | None, typer.Option(help="easy, medium or hard [default: the preset's].")] = None,
+    layout: Annotated[str | None, typer.Option(help="lavdf or av-deepfake1m (default: the preset's).")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="easy, medium or hard (default: the preset's).")] = None,
     placement: Annotated[str | None, typer.Option(help="speech, or asynchronous as DDL-AV's.")] = None,
-    clips: Annotated[int | None, typer.Option(min=1, help="Clips in all splits [default: the preset's].")] = None,
-    people: Annotated[int | None, typer.Option(min=1, help="Use so many people [default: all].")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="Clips in all splits (default: the preset's).")] = None,
+    people: Annotated[int | None, typer.Option(min=1, help="Use so many people (default: all).")] = None,
     identities: Annotated[Path | None, typer.Option(help="CSV (file,person) or JSON: who is in which file.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the real clips, for the data card.")] = None,
     config: Annotated[Path | None, typer.Option(help="JSON with other fields of the configuration.")] = None,
@@ -70,8 +70,8 @@ def dataset_check(
     name: Name,
     root: Root,
     probe: Annotated[bool, typer.Option("--probe", help="Read every media file too; what was read is kept.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report [default: in IAMSB_HOME/reports].")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Files at a time [default: every core].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report (default: in IAMSB_HOME/reports).")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Files at a time (default: every core).")] = None,
     dask_address: Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads files.")] = None,
     as_json: Json = False,
     debug: Debug = False,

@@ -13,7 +13,7 @@ from flows.commandline.options import Debug, Device, Json, app, carry_out
 @app.command()
 def desk(
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Where it listens [default: 8787 or the next free].")
+        int | None, typer.Option(min=0, max=65535, help="Where it listens (default: 8787 or the next free).")
     ] = None,
     model: Annotated[
         list[str] | None,

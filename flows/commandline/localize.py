@@ -16,7 +16,7 @@ _FORMATS = "vtt, srt, csv, eaf, audacity, textgrid, edl, ffmetadata or all; seve
 @app.command()
 def localize(
     videos: Annotated[
-        list[Path], typer.Argument(help="Video or sound files, folders, or patterns in quotes.", metavar="VIDEO...")
+        list[Path], typer.Argument(help="Video or sound files, folders, or patterns in quotes.", metavar="VIDEO")
     ],
     model: Model = CHAMPION,
     out: Annotated[Path | None, typer.Option(help="Folder for the reports (default: IAMSB_HOME/reports).")] = None,

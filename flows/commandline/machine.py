@@ -11,8 +11,8 @@ from flows.commandline.options import Debug, Json, app, carry_out
 
 @app.command()
 def up(
-    port: Annotated[int | None, typer.Option(help="Prefect's [default: 4200 or the next free].")] = None,
-    mlflow_port: Annotated[int | None, typer.Option(help="MLflow's [default: 5000 or the next free].")] = None,
+    port: Annotated[int | None, typer.Option(help="Prefect's (default: 4200 or the next free).")] = None,
+    mlflow_port: Annotated[int | None, typer.Option(help="MLflow's (default: 5000 or the next free).")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

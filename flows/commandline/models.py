@@ -33,9 +33,9 @@ def train(
     ] = "auto",
     schedule: Annotated[str | None, typer.Option(help="A schedule of the system's own, such as long.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training split [default: the schedule's].")
+        int | None, typer.Option(min=1, help="Passes over the training split (default: the schedule's).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random choice [default: 0].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice (default: 0).")] = None,
     encoders: Encoders = "handcrafted",
     device: Device = "auto",
     config: Annotated[Path | None, typer.Option(help="JSON file with the whole training configuration.")] = None,
@@ -97,7 +97,7 @@ def robustness(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
     seed: Annotated[int, typer.Option(min=0, help="Of what the perturbations draw.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the page [default: in IAMSB_HOME/reports].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page (default: in IAMSB_HOME/reports).")] = None,
     device: Device = "auto",
     as_json: Json = False,
     debug: Debug = False,

@@ -8,10 +8,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from flows.commandline.panels import EXAMPLES, OrderedGroup
 from flows.terminal import Terminal
 
 app = typer.Typer(
-    help="Says when, and in which stream, an audio-visual video was forged. State lives under IAMSB_HOME [.iamsb].",
+    cls=OrderedGroup,
+    help="Says when, and in which stream, an audio-visual video was forged.\n\n"
+    "Models, features and reports live under IAMSB_HOME (default: .iamsb in the current folder).",
+    epilog=EXAMPLES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,7 +42,7 @@ Encoders = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time [default: 2].")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time (default: 2).")]
 Dask = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads the shards.")]
 ShardSize = Annotated[int, typer.Option(min=1, help="Videos in a shard at most.")]
 BadShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fail when more than this share is unusable.")]

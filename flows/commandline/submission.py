@@ -70,7 +70,7 @@ def submission_write(
 @submission_app.command("check")
 def submission_check(
     form: Form,
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="prediction.txt, prediction.json.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE", help="prediction.txt, prediction.json.")],
     files: Files = None,
     show: Annotated[int, typer.Option(min=0, help="Faults of each kind that are shown; 0 for all.")] = 20,
     as_json: Json = False,

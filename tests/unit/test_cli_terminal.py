@@ -26,6 +26,8 @@ COMMANDS = {
     "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config", "--size", "--schedule"},
     "evaluate": {"--model", "--split", "--protocol", "--device", "--perturb"},
     "robustness": {"--model", "--split", "--protocol", "--kinds", "--levels", "--seed", "--out", "--device"},
+    "compare": {"--also", "--systems", "--seeds", "--size", "--epochs", "--split", "--protocol", "--encoders"}
+    | {"--device", "--out"},
     "predict": {"--model", "--split", "--device"},
     "submission write": {"--predictions", "--model", "--files", "--out", "--proposals", "--device"},
     "submission check": {"--files", "--show"},
@@ -34,6 +36,7 @@ COMMANDS = {
     | {"--missing", "--unsorted", "--not-finite", "--inverted", "--file-hz"},
     "localize": {"--model", "--out", "--device", "--recursive", "--again", "--export", "--fail-on-forged"}
     | {"--false-alarms-per-hour", "--embed-video"},
+    "desk": {"--port", "--model", "--analyst", "--max-upload-gib", "--open", "--device"},
     "export": {"--format", "--out"},
     "features export": {"--encoders"},
     "features verify": set(),
