@@ -145,7 +145,8 @@ def upload_and_wait(page: Any, media: bytes) -> None:
     page.select_option("#other", index=2)
     page.set_input_files("#file", {"name": NAME, "mimeType": "video/mp4", "buffer": media})
     page.wait_for_url("**/clips/*")
-    page.locator("[data-yours]").first.wait_for()
+    page.locator("[data-yours], [data-failed]").first.wait_for()
+    assert page.locator("[data-failed]").all_inner_texts() == []
     page.locator("#examinations .verdict").nth(1).wait_for()
     assert page.locator("h1").inner_text() == NAME
     assert page.locator("#rows tr").count() > 0
