@@ -22,11 +22,13 @@ from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import Manifest, Split
 from iamsb_core.metrics.calibration import Calibration
 from iamsb_core.report.build import software_versions
+from iamsb_core.report.model_figures import ModelFigures, TrainingData, training_data
 from iamsb_core.systems.base import System, create_system, system_type
 from iamsb_core.systems.iamsb import system as _iamsb  # noqa: F401 - registers the system
 from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.loop import SELECTION, EpochReport, StepReport, Trainer
-from iamsb_core.training.model_folder import ModelCard, model_sha256, read_card, save_model
+from iamsb_core.training.model_folder import ModelCard, load_model, model_sha256, read_card, save_model
+from iamsb_core.training.predict import predict
 from iamsb_core.training.seeding import seeded
 from iamsb_core.training.validation import validate
 from storage.feature_source import StoredFeatures
@@ -37,6 +39,7 @@ from storage.registry import log_model, register_model, resolve_model
 from storage.staging import exclusive, write_atomically
 from storage.tracking import TrackedRun, start_run
 from tasks import progress
+from tasks.model_cards import dataset_name, measured, record_training, write_card
 from tasks.policy import gpu_slot
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ log = logging.getLogger(__name__)
 STAGE = "train"
 MODEL_FOLDER = "model"
 OUTCOME_FILE = "outcome.json"
+DEV_PROTOCOL = "lavdf"
+"""the one that training looks at the dev split with"""
 _LOG_EVERY_STEPS = 10
 _INITIALISATION = 7_919
 """beside the seed, so that initial weights are drawn apart from everything a step draws"""
@@ -111,9 +116,27 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
         source = StoredFeatures(FeatureStore(job.home.features), job.audio, job.visual)
         with _run(job) as run, gpu_slot(job.device):
             _describe(run, job, manifest)
-            _train(run, job, CachedFeatures(source), _split(source, manifest, "train"), _split(source, manifest, "dev"))
+            cached, dev = CachedFeatures(source), _split(source, manifest, "dev")
+            _train(run, job, cached, _split(source, manifest, "train"), dev)
+            record_training(run, _data(job, manifest), _dev_figures(job, cached, dev))
             model = register_model(job.home, log_model(run, job.folder / MODEL_FOLDER))
+            write_card(job.home, model)
         return _finish(job, run.run_id, model)
+
+
+def _data(job: TrainJob, manifest: Manifest) -> TrainingData:
+    name = dataset_name(job.root, job.dataset)
+    return training_data(name, job.root, manifest, job.manifest.sha256)
+
+
+def _dev_figures(job: TrainJob, source: FeatureSource, dev: Manifest) -> ModelFigures | None:
+    """What the kept weights, which an earlier process may have kept, say of the dev split; for the model's card."""
+    if not dev.videos:
+        return None
+    system = load_model(job.folder / MODEL_FOLDER, job.device).system
+    found = predict(system, source, dev.videos, window_seconds=job.training.window_seconds, device=job.device)
+    name = dataset_name(job.root, job.dataset)
+    return measured(dev, found, DEV_PROTOCOL, dataset=name, split="dev", sha256=job.manifest.sha256)
 
 
 def _finish(job: TrainJob, run_id: str, model: ModelRef) -> TrainedModel:

@@ -33,6 +33,7 @@ from storage.refs import ManifestRef, ModelRef, PredictionRef
 from storage.registry import resolve_model
 from storage.tracking import TrackedRun, start_run
 from tasks import progress
+from tasks.model_cards import dataset_name, measured, record_evaluation, write_card
 from tasks.policy import gpu_slot
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,11 @@ class EvaluateJob:
     def name(self) -> str:
         """Of its run in MLflow."""
         return "-".join(["evaluate", self.dataset, self.split, *(one.text for one in self.perturbations)])
+
+    @property
+    def is_for_the_card(self) -> bool:
+        """Whether the model's card tells of it: it was asked for by itself, of clips as they are."""
+        return self.baselines and not self.perturbations
 
     @property
     def tags(self) -> dict[str, str]:
@@ -127,7 +133,18 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
             unusable=unusable,
         )
         _record(run, job, done, evaluate(manifest, found, dense_protocol(job.protocol)))
+        if job.is_for_the_card:
+            _record_for_card(run, job, manifest, found)
+    if job.is_for_the_card:
+        write_card(job.home, job.model)
     return done
+
+
+def _record_for_card(run: TrackedRun, job: EvaluateJob, manifest: Manifest, found: Mapping[str, ClipProposals]) -> None:
+    about = {"dataset": dataset_name(job.root, job.dataset), "split": job.split, "sha256": job.manifest.sha256}
+    figures = measured(manifest, found, job.protocol, **about)
+    if figures is not None:
+        record_evaluation(run, figures)
 
 
 def predict_videos(

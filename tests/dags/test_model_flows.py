@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from prefect.exceptions import ParameterTypeError
@@ -18,6 +19,7 @@ from iamsb_core.digest import plain
 from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
 from iamsb_core.training.config import TrainConfig
 from storage.home import Home
+from storage.mlflow_setup import connect
 from storage.prediction_store import read_predictions
 from storage.registry import get_alias, resolve_model, set_alias
 from tasks.fitting import TrainedModel
@@ -90,6 +92,24 @@ def test_evaluate_scores_a_model_beside_the_baselines(trained: tuple[TrainedMode
     assert done.report.counts.clips == 3
     stored = read_predictions(Path(done.predictions.path))
     assert sorted(stored.predictions) == sorted(f"test/{path.name}" for path in (tiny_dataset / "test").glob("*.mp4"))
+
+
+def test_the_registry_says_what_a_model_is(trained: tuple[TrainedModel, Path], tiny_dataset: Path, home: Home):
+    def described() -> str:
+        return str(connect(home).get_model_version("iamsb", trained[0].model.version).description)
+
+    done = evaluate(tiny_dataset, model=trained[0].model.uri, protocol="activitynet")
+    assert f"### {tiny_dataset.name} (lavdf), test split, protocol activitynet" in described()
+    assert "dev split" in described()
+    with TemporaryDirectory() as folder:
+        path = Path(connect(home).download_artifacts(trained[0].run_id, "model_card", folder))
+        card = (path / "model_card.md").read_text()
+        assert "It has seen drawn people only" in card or not (tiny_dataset / "data_card.json").exists()
+        assert (path / "model_card.html").read_text().startswith("<!DOCTYPE html>")
+    assert f"{100 * done.report.ap['0.5']:.1f} (" in card.split("protocol activitynet")[1].split("\n###")[0]
+    evaluate(tiny_dataset, model=trained[0].model.uri, split="dev", baselines=False)
+    assert "### tiny (lavdf), dev split, protocol lavdf" in described(), "told once: from the training"
+    assert described().count("dev split, protocol") == 1
 
 
 def test_localize_reports_and_a_bad_file_is_a_result_too(
