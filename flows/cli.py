@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from flows.commandline import comparing, datasets, desk, features, localize, machine, models, scoring, submission
+from flows.commandline import comparing, datasets, desk, features, localize, machine, models, scoring, submission, watch
 from flows.commandline.options import app
 from flows.commandline.panels import arrange
 from flows.terminal import DONE, end_on_sigterm
@@ -25,6 +25,7 @@ __all__ = [
     "models",
     "scoring",
     "submission",
+    "watch",
 ]
 
 arrange(app)

@@ -36,13 +36,23 @@ class UsageError(ValueError):
 
 
 class Terminal:
-    """The two outputs of one command. With `json_wanted`, stdout carries exactly one document."""
+    """The two outputs of one command. With `json_wanted`, stdout carries exactly one document, or one a line."""
 
     def __init__(self, *, json_wanted: bool, debug: bool) -> None:
         self.json_wanted = json_wanted
         self.debug = debug
         self.messages = Console(stderr=True)
         self._stdout = sys.stdout
+        self._indent: int | None = 2
+
+    def in_lines(self) -> None:
+        """With JSON, print objects as they come, one a line (JSON Lines), and not one document at the end."""
+        self._indent = None
+
+    def line(self, data: Mapping[str, Any]) -> None:
+        """One object of a command that prints in lines; nothing where JSON is not wanted."""
+        if self.json_wanted:
+            self._write(data)
 
     def run(self, action: Callable[[Terminal], Mapping[str, Any]]) -> int:
         """Carry out a command and return the exit code; a failure is one clear message."""
@@ -87,7 +97,7 @@ class Terminal:
         return code
 
     def _write(self, document: Mapping[str, Any]) -> None:
-        self._stdout.write(json.dumps(plain(dict(document)), indent=2) + "\n")
+        self._stdout.write(json.dumps(plain(dict(document)), indent=self._indent) + "\n")
         self._stdout.flush()
 
     @contextlib.contextmanager

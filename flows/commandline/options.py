@@ -62,7 +62,7 @@ WITHOUT_FLOWS = frozenset(
         "scoring.score",
         "submission.check",
     }
-    | {"localize.export"}
+    | {"localize.export", "watch.watch"}
     | {"machine.down", "machine.doctor"}
 )
 """These read and report; nothing of theirs is recorded, so they start no server."""

@@ -7,7 +7,7 @@ microphone changes, is kept as it is besides, so that a clip forged from end to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -70,12 +70,30 @@ class HandcraftedAudioEncoder:
         self, waveform: NDArray[np.float32], num_cells: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(num_cells, dim) and (num_cells * FINE_PER_CELL, fine_dim)."""
-        blocks = self.measure(waveform, num_cells)
-        fine = blocks.pop("fine").reshape(num_cells * FINE_PER_CELL, -1)
-        half_width, fine_half_width = (round(HALF_WIDTH_SECONDS / hop) for hop in (HOP_SECONDS, FINE_HOP_SECONDS))
-        absolute = [blocks[name] for name in _ABSOLUTE]
-        relative = [standardised(block, half_width, _FLOOR) for block in blocks.values()]
-        return np.concatenate([*relative, *absolute], axis=1), standardised(fine, fine_half_width, _FLOOR)
+        return self.against_surroundings(self.measure(waveform, num_cells))
+
+    def against_surroundings(
+        self, blocks: Mapping[str, NDArray[np.float32]], mean_squares: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What `measure` gave as features of the main and of the fine track.
+
+        mean_squares: what `standardised` takes, of each block's columns (those of `fine` as rows of the fine track);
+        the blocks are the whole clip's if None.
+        """
+        relative = {
+            name: standardised(rows, half_width, _FLOOR, None if mean_squares is None else mean_squares[name])
+            for name, (rows, half_width) in self.rows(blocks).items()
+        }
+        fine = relative.pop("fine")
+        return np.concatenate([*relative.values(), *(blocks[name] for name in _ABSOLUTE)], axis=1), fine
+
+    @staticmethod
+    def rows(blocks: Mapping[str, NDArray[np.float32]]) -> dict[str, tuple[NDArray[np.float32], int]]:
+        """Each block by the rows of its own track, and how many rows on either side surround one."""
+        half_width = round(HALF_WIDTH_SECONDS / HOP_SECONDS)
+        found = {name: (block, half_width) for name, block in blocks.items() if name != "fine"}
+        fine = blocks["fine"]
+        return {**found, "fine": (fine.reshape(len(fine) * FINE_PER_CELL, -1), half_width * FINE_PER_CELL)}
 
     def measure(self, waveform: NDArray[np.float32], num_cells: int) -> dict[str, NDArray[np.float32]]:
         """Samples to named blocks (num_cells, columns), before they are taken against their surroundings."""

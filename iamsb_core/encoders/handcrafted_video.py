@@ -7,7 +7,7 @@ surroundings in time (`normalisation`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -61,8 +61,12 @@ class HandcraftedVideoEncoder:
 
     def _features(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(F, side, side, 3) to (F, dim)."""
+        return self.against_surroundings(self.measure(frames))
+
+    def against_surroundings(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What `measure` gave as features, (F, dim)."""
         half_width = round(HALF_WIDTH_SECONDS * self._view.rate_hz)
-        return np.concatenate([centred(block, half_width) for block in self.measure(frames).values()], axis=1)
+        return np.concatenate([centred(block, half_width) for block in blocks.values()], axis=1)
 
     def measure(self, frames: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """(F, side, side, 3) to named blocks (F, columns), before they are taken against their surroundings."""

@@ -29,14 +29,18 @@ def centred(values: NDArray[np.float32], half_width: int) -> NDArray[np.float32]
     return (values - local_mean(values, half_width)).astype(np.float32)
 
 
-def standardised(values: NDArray[np.float32], half_width: int, floor: float) -> NDArray[np.float32]:
+def standardised(
+    values: NDArray[np.float32], half_width: int, floor: float, mean_square: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
     """(n, d): centred values over their local standard deviation.
 
     The variance is shrunk towards the column's over the whole clip, and never below floor^2, so that a stretch in
-    which nothing happens is not blown up.
+    which nothing happens is not blown up. mean_square: (d,) of the centred columns over the whole clip, where the
+    values are a part of it.
     """
     centre = centred(values, half_width)
     square = np.square(centre)
-    variance = local_mean(square, half_width) + _SHRINKAGE * square.mean(axis=0, dtype=np.float64) + floor**2
+    overall = square.mean(axis=0, dtype=np.float64) if mean_square is None else mean_square
+    variance = local_mean(square, half_width) + _SHRINKAGE * overall + floor**2
     scaled: NDArray[np.float32] = (centre / np.sqrt(variance)).astype(np.float32)
     return scaled

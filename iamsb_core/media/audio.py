@@ -33,8 +33,7 @@ class Sound:
         self._num_samples = num_samples
         self._damage = Damage()
         self._peak = 0.0
-        self._num_gaps = 0
-        self._gap_seconds = 0.0
+        self._line: SoundLine | None = None
 
     def pieces(self) -> Iterator[Samples]:
         """The waveform in order: float32 in [-1, 1], num_samples in all. Raises DecodeError `damaged`."""
@@ -56,10 +55,9 @@ class Sound:
         warnings = []
         if self._peak < _SILENT_PEAK:
             warnings.append("the sound is silent from beginning to end")
-        if self._num_gaps:
-            warnings.append(
-                f"the sound has {self._num_gaps} gaps, {self._gap_seconds:.2f} s in all, filled with silence"
-            )
+        if self._line is not None and self._line.num_gaps:
+            gaps = f"{self._line.num_gaps} gaps, {self._line.gap_seconds:.2f} s in all"
+            warnings.append(f"the sound has {gaps}, filled with silence")
         if self._damage.num_packets:
             warnings.append(f"{self._damage.num_packets} packets of the sound are damaged and were left out")
         return warnings
@@ -78,32 +76,54 @@ class Sound:
 
     def _placed(self, first: AudioFrame, following: Iterator[AudioFrame]) -> Iterator[Samples]:
         """Samples at the stream's rate, without holes or overlaps, the first one at the origin."""
-        rate_hz, position = first.sample_rate, 0
-        end = round(self._num_samples / SAMPLE_RATE_HZ * rate_hz) + rate_hz
-        for number, frame in enumerate(itertools.chain([first], following)):
-            samples = _mono(frame, rate_hz)
-            missing = self._missing(frame, position, rate_hz, is_first=number == 0)
-            for silence in _silence(min(missing, end - position)):
-                position += len(silence)
-                yield silence
-            samples = samples[max(0, -missing) :]
-            position += len(samples)
-            yield samples
-            if position >= end:
+        line = self._line = SoundLine(first.sample_rate, self._origin_seconds)
+        end = round(self._num_samples / SAMPLE_RATE_HZ * first.sample_rate) + first.sample_rate
+        for frame in itertools.chain([first], following):
+            yield from line.lay(frame, end)
+            if line.position >= end:
                 return
 
-    def _missing(self, frame: AudioFrame, position: int, rate_hz: int, *, is_first: bool) -> int:
+
+class SoundLine:
+    """Lays the frames of a stream one after another, without holes or overlaps, the first one at the origin."""
+
+    def __init__(self, rate_hz: int, origin_seconds: float) -> None:
+        self.rate_hz = rate_hz
+        self._origin_seconds = origin_seconds
+        self._is_begun = False
+        self.position = 0
+        """samples laid so far, at rate_hz"""
+        self.num_gaps = 0
+        self.gap_seconds = 0.0
+
+    def lay(self, frame: AudioFrame, end: int | None = None) -> Iterator[Samples]:
+        """The frame's samples with the silence that its time asks for before them, up to the sample `end`."""
+        samples = _mono(frame, self.rate_hz)
+        missing = self._missing(frame)
+        yield from self.fill(self.position + (missing if end is None else min(missing, end - self.position)))
+        samples = samples[max(0, -missing) :]
+        self.position += len(samples)
+        yield samples
+
+    def fill(self, position: int) -> Iterator[Samples]:
+        """Silence up to this position."""
+        for silence in _silence(position - self.position):
+            self.position += len(silence)
+            yield silence
+
+    def _missing(self, frame: AudioFrame) -> int:
         """How many samples of silence the frame's time asks for before it; negative: how many to drop."""
+        is_first, self._is_begun = not self._is_begun, True
         if frame.time is None:
             return 0
-        missing = round((frame.time - self._origin_seconds) * rate_hz) - position
+        missing = round((frame.time - self._origin_seconds) * self.rate_hz) - self.position
         if is_first:
             return missing
-        if abs(missing) <= _GAP_SECONDS * rate_hz:
+        if abs(missing) <= _GAP_SECONDS * self.rate_hz:
             return 0
         if missing > 0:
-            self._num_gaps += 1
-            self._gap_seconds += missing / rate_hz
+            self.num_gaps += 1
+            self.gap_seconds += missing / self.rate_hz
         return missing
 
 

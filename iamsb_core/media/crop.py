@@ -14,7 +14,7 @@ from iamsb_core.media.clip import FrameView
 from iamsb_core.media.face import Square, SteadyFace
 from iamsb_core.media.video import Pixels
 
-_WINDOW_SECONDS = 2.0
+CROP_WINDOW_SECONDS = 2.0
 _WINDOW_BYTES = 256 << 20
 _LOOK_SECONDS = 0.5
 
@@ -33,21 +33,24 @@ class ViewedCells:
     """the most faces seen at once so far"""
 
 
-def view_cells(cells: Iterable[Pixels], view: FrameView) -> Iterator[ViewedCells]:
+def view_cells(
+    cells: Iterable[Pixels], view: FrameView, *, window_seconds: float = CROP_WINDOW_SECONDS
+) -> Iterator[ViewedCells]:
     """Crop and scale the pictures of the grid's cells, (height, width, 3) each, a window at a time.
 
-    A window is two seconds, less where its pictures would fill more than 256 MiB.
+    A window is two seconds, less where its pictures would fill more than 256 MiB. One box serves a window, so shorter
+    windows may give other boxes.
     """
     steady = SteadyFace()
-    for window in _windows(cells, view):
+    for window in _windows(cells, view, window_seconds):
         square, found = _square(window, view, steady)
         yield replace(_crop_window(window, square, found, view.size_pixels), num_faces=steady.num_faces)
 
 
-def _windows(cells: Iterable[Pixels], view: FrameView) -> Iterator[list[Pixels]]:
+def _windows(cells: Iterable[Pixels], view: FrameView, window_seconds: float) -> Iterator[list[Pixels]]:
     remaining = iter(cells)
     for first in remaining:
-        num_cells = min(round(_WINDOW_SECONDS * view.rate_hz), _WINDOW_BYTES // first.nbytes)
+        num_cells = min(round(window_seconds * view.rate_hz), _WINDOW_BYTES // first.nbytes)
         yield [first, *itertools.islice(remaining, max(0, num_cells - 1))]
 
 

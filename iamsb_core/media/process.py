@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,14 @@ class DecodingProcess:
         self._await_start()
 
     def ask(
-        self, request: dict[str, Any], on_piece: Callable[[dict[str, Any], list[int]], None] | None = None
+        self,
+        request: dict[str, Any],
+        on_piece: Callable[[dict[str, Any], list[int]], None] | None = None,
+        files: Sequence[int] = (),
     ) -> tuple[dict[str, Any], list[int]]:
         """The child's last word and the files that came with it; on_piece uses those that come before.
+
+        files: open file descriptors that go with the request.
 
         Raises DecodeError with what the child found, or with why it is lost.
         """
@@ -77,10 +82,10 @@ class DecodingProcess:
         probe: dict[str, Any] = {}
         accepted = False
         with contextlib.suppress(BrokenPipeError):  # it died since the last request: the wait below says how
-            send_message(self._channel, request)
+            send_message(self._channel, request, files)
         while True:
             try:
-                reply, files = self._wait(request["path"], started, allowed)
+                reply, received = self._wait(request["path"], started, allowed)
             except EOFError:
                 raise self._crash(request["path"], accepted) from None
             if reply["event"] == "accepted":
@@ -90,13 +95,13 @@ class DecodingProcess:
                 allowed += self._limits.timeout_per_second * probe["duration_seconds"]
             elif reply["event"] == "piece" and on_piece is not None:
                 began = time.monotonic()
-                on_piece({"probe": probe, **reply}, files)
+                on_piece({"probe": probe, **reply}, received)
                 send_message(self._channel, {"do": "next"})
                 started += time.monotonic() - began  # the child waited
             elif reply["event"] == "error":
                 raise DecodeError(reply["message"], kind=reply["kind"])
             else:
-                return {"probe": probe, **reply}, files
+                return {"probe": probe, **reply}, received
 
     def is_alive(self) -> bool:
         """Whether the process still runs."""

@@ -31,12 +31,13 @@ class Resampler:
     above 1000 are taken at the nearest ratio below it: an error under one part in a million.
     """
 
-    def __init__(self, from_hz: int, to_hz: int) -> None:
+    def __init__(self, from_hz: int, to_hz: int, *, piece_samples: int = _PIECE_SAMPLES) -> None:
+        """piece_samples: how many are waited for before any are given back; fewer cost more time and give the same."""
         self._ratio = Fraction(to_hz, from_hz).limit_denominator(1000)
         self._block = self._ratio.denominator
         reach = math.ceil(_ZEROS * self._block / (min(self._block, self._ratio.numerator) * _ROLLOFF))
         self._context = (reach // self._block + 1) * self._block
-        self._piece = max(1, _PIECE_SAMPLES // self._block) * self._block
+        self._piece = max(1, piece_samples // self._block) * self._block
         self._held: Samples = np.zeros(0, dtype=np.float32)
         self._num_done = 0
         self._waiting: list[Samples] = []

@@ -24,6 +24,7 @@ import av
 from iamsb_core.media.clip import DecodeError, FrameView
 from iamsb_core.media.decode import ClipFiles, Wanted, check_limits, decode_clip
 from iamsb_core.media.limits import MediaLimits
+from iamsb_core.media.live_worker import serve_live
 from iamsb_core.media.messages import Inbox, send_message
 from iamsb_core.media.pieces import Piece, PieceFiles, PieceSize
 from iamsb_core.media.probe import scan
@@ -44,7 +45,7 @@ def main() -> None:
                 return
             if received is not None:
                 send_message(channel, {"event": "accepted"})
-                _answer(channel, inbox, received[0])
+                _answer(channel, inbox, *received)
 
 
 def die_with(lifeline: int) -> None:
@@ -64,9 +65,12 @@ def _exit_at_end_of(lifeline: int) -> None:
     os._exit(1)
 
 
-def _answer(channel: socket.socket, inbox: Inbox, request: dict[str, Any]) -> None:
+def _answer(channel: socket.socket, inbox: Inbox, request: dict[str, Any], files: list[int]) -> None:
     try:
-        _serve(channel, inbox, request)
+        if request["do"] == "follow":
+            serve_live(channel, inbox, request, files[0])
+        else:
+            _serve(channel, inbox, request)
     except DecodeError as error:
         send_message(channel, {"event": "error", "kind": error.kind, "message": str(error)})
     except MemoryError:
