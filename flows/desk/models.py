@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from iamsb_core.digest import digest
 from storage.home import Home
 from storage.model_versions import ModelVersion, model_versions
 from storage.registry import CHAMPION, resolve_model
+
+log = logging.getLogger(__name__)
 
 _KEY_CHARACTERS = 16
 
@@ -34,7 +37,7 @@ class Models:
 
     def listed(self) -> tuple[DeskModel, ...]:
         """Each model once: the named ones first, then the champion, then the other versions, newest first."""
-        versions = [_of_version(each) for each in model_versions(self._home)]
+        versions = [_of_version(each) for each in self._registered()]
         ordered = [*self._named, *sorted(versions, key=lambda each: not each.is_champion)]
         unique: dict[str, DeskModel] = {}
         for each in ordered:
@@ -47,6 +50,13 @@ class Models:
         if found is None:
             raise ValueError("this desk has no such model; reload the page")
         return found
+
+    def _registered(self) -> tuple[ModelVersion, ...]:
+        try:
+            return model_versions(self._home)
+        except ValueError as error:  # a tracking server that is away: what was examined can still be looked at
+            log.warning("the registry's models are not listed: %s", error)
+            return ()
 
     def _resolved(self, uri: str) -> DeskModel:
         _, ref = resolve_model(self._home, uri)

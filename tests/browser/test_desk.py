@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -131,7 +132,7 @@ def test_from_a_file_to_evidence(page, desk: str, tmp_path: Path):
     compare(page, found)
     truth = correct(page, found, report["media"]["duration_seconds"])
     export(page)
-    come_back(page, found)
+    come_back(page, found, (tmp_path / "film.mp4").read_bytes())
     page.goto("about:blank")
     video = dataset_video(tmp_path / "home" / "desk" / "corrections")
     for stream, modality in (("audio", Modality.AUDIO), ("visual", Modality.VISUAL)):
@@ -232,13 +233,20 @@ def export(page: Any) -> None:
     assert json.loads(archive.read("corrections.json"))[0]["note"] == "<i>lips</i>"
 
 
-def come_back(page: Any, found: dict) -> None:
-    """The correction is there when the file comes back."""
+def come_back(page: Any, found: dict, media: bytes) -> None:
+    """The correction is there when the file comes back, under another name and dropped on the page."""
     page.goto("/")
-    row = page.locator("tbody tr").first
-    assert "complete, Ada" in row.inner_text()
-    row.locator("a").click()
+    assert "complete, Ada" in page.locator("tbody tr").first.inner_text()
+    dropped = page.evaluate_handle(
+        "text => { const held = new DataTransfer(); const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));"
+        " held.items.add(new File([bytes], 'again.mp4')); return held; }",
+        base64.b64encode(media).decode(),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
+    page.wait_for_url("**/clips/*")
+    page.locator("#examinations li[data-model]").wait_for(state="detached")
     page.locator("#rows tr").first.wait_for()
+    assert page.locator("h1").inner_text() == NAME
     assert "by Ada" in page.locator("#saved-before").inner_text()
     assert page.locator("#row-1 [value=wrong]").is_checked()
     assert page.locator("#row-2 [value=confirmed]").is_checked()
