@@ -8,7 +8,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup demo test test-slow lint format bench up down clean
+.PHONY: setup demo docs picture test test-slow lint format bench up down clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,17 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/iamsb demo $(if $(MEDIA),--media $(MEDIA))
+
+# HTML under build/docs; a broken link or an unknown page is an error.
+docs: setup
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
+
+# The README's picture anew, from the report on the demo's first clip (after `make demo`); needs chromium.
+picture: setup
+	chromium --headless --no-sandbox --hide-scrollbars --disable-gpu --virtual-time-budget=5000 \
+		--window-size=1160,1345 --screenshot=build/report.png \
+		file://$$(ls -d $(abspath .iamsb)/reports/demo/*/report.html | head -n 1)
+	$(BIN)/python -c 'from PIL import Image; Image.open("build/report.png").convert("RGB").quantize(96, dither=0).save("docs/images/report.png", optimize=True)'
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
