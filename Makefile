@@ -31,6 +31,7 @@ docs: setup
 
 # The README's picture anew, from the report on the demo's first clip (after `make demo`); needs chromium.
 picture: setup
+	mkdir -p build
 	chromium --headless --no-sandbox --hide-scrollbars --disable-gpu --virtual-time-budget=5000 \
 		--window-size=1160,1345 --screenshot=build/report.png \
 		file://$$(ls -d $(abspath .iamsb)/reports/demo/*/report.html | head -n 1)
