@@ -18,15 +18,15 @@ OTHERS = "Others"
 EXAMPLES = """
 Examples:
 
-  iamsb demo                                     every stage once, in minutes
+  iamsb demo                               every stage once, in minutes
 
-  iamsb localize talk.mp4 --out report           report/report.html says when, where and why
+  iamsb localize talk.mp4 --out report     says when, in which stream, and why
 
-  iamsb dataset check lavdf /data/LAV-DF         before you train on it
+  iamsb dataset check lavdf /data/LAV-DF   before you train on it
 
-  iamsb train lavdf /data/LAV-DF                 extracts first what is missing
+  iamsb train lavdf /data/LAV-DF           extracts what is missing first
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. Every command has --json and --help.
+Exit codes: 0 done, 1 failed, 2 wrong usage. All commands have --json.
 """
 _ORDER = {name: place for place, name in enumerate(name for names in PANELS.values() for name in names)}
 
