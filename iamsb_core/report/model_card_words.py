@@ -78,7 +78,7 @@ def _limits(model: ModelDescription, data: TrainingData | None, evaluations: Seq
     measured = sorted({each.dataset for each in evaluations})
     if data is not None and (data.data_card.get("sources") or {}).get("drawn"):
         yield "It has seen drawn people only. What it says of real recordings means nothing: train on real data first."
-    known = f", and measured on {', '.join(measured)}" if measured else ""
+    known = f", and was measured on {', '.join(measured)}" if measured else ""
     yield (
         f"It learned from {'an unrecorded dataset' if data is None else data.dataset}{known}: other forgers, "
         "languages, cameras and codecs are unproven. `iamsb robustness` measures the last."
