@@ -31,10 +31,10 @@ from iamsb_core.report.data_card_page import write_data_card
 from iamsb_core.report.data_card_words import NOT_STATED
 
 CONFIG = ForgeConfig(
-    num_clips=(12, 4, 8),
+    num_clips=(8, 4, 4),
     people_shares=(2.0, 1.0, 1.0),
     layout="av-deepfake1m",
-    clip_seconds=(5.0, 6.0),
+    clip_seconds=(4.4, 4.8),
     join_takes=True,
     placement="asynchronous",
     segment_seconds=(0.16, 1.2),
@@ -72,7 +72,7 @@ def test_the_files_are_the_benchmarks(dataset: Path) -> None:
         "metadata.streams.json"
     }
     train = entries(dataset, "train")
-    assert len(train) == 12
+    assert len(train) == 8
     for entry in train:
         assert set(entry) == FIELDS
         assert entry["split"] == "train"
@@ -84,7 +84,7 @@ def test_the_files_are_the_benchmarks(dataset: Path) -> None:
         assert json.loads(alone.read_text()) == entry
         assert entry["audio_frames"] == entry["video_frames"] * 640
     assert [entry["file"] for entry in entries(dataset, "test")] == (dataset / "test_files.txt").read_text().split()
-    assert {path.name for path in (dataset / "test").iterdir()} == {f"{i:06d}.mp4" for i in range(16, 24)}
+    assert {path.name for path in (dataset / "test").iterdir()} == {f"{i:06d}.mp4" for i in range(12, 16)}
 
 
 def test_a_window_and_its_versions_lie_side_by_side(dataset: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_window_and_its_versions_lie_side_by_side(dataset: Path) -> None:
     for file, entry in train.items():
         window, _, name = file.rpartition("/")
         by_window.setdefault(window, {})[name] = entry
-    assert len(by_window) == 3  # 12 clips, as 3 real, 3 audio, 3 visual and 3 both
+    assert len(by_window) == 2  # 8 clips, as 2 real, 2 audio, 2 visual and 2 both
     for window, versions in by_window.items():
         assert {name: entry["modify_type"] for name, entry in versions.items()} == {
             "real.mp4": "real",
@@ -119,7 +119,7 @@ def test_streams_have_segments_of_their_own_and_the_union_is_theirs(dataset: Pat
 
 def test_the_benchmarks_reader_gives_back_the_truth(dataset: Path, streams: dict[str, Any]) -> None:
     manifest = read_dataset("av-deepfake1m", dataset)
-    assert len(manifest.videos) == 24
+    assert len(manifest.videos) == 16
     assert not any("clear" in line or "drop" in line for line in manifest.repairs)
     for video in manifest.videos:
         made = streams["videos"][video.path.as_posix()]
@@ -153,7 +153,7 @@ def test_names_that_a_file_system_might_mind_are_made_plain() -> None:
 
 
 def test_the_genuine_twin_differs_from_its_clip_inside_the_truth_only(dataset: Path, streams: dict[str, Any]) -> None:
-    assert len(streams["examples"]) >= 8
+    assert len(streams["examples"]) >= 6
     joined = 0
     with MediaDecoder() as decoder:
         for example in streams["examples"][::2]:
@@ -258,8 +258,8 @@ def test_the_card_counts_what_is_there(dataset: Path, streams: dict[str, Any]) -
     assert json.loads(json.dumps(card)) == card
     train = card["splits"]["train"]
     own = [video for video in streams["videos"].values() if video["split"] == "train"]
-    assert train["num_clips"] == len(own) == 12
-    assert train["num_real"] == 3
+    assert train["num_clips"] == len(own) == 8
+    assert train["num_real"] == 2
     assert train["people"] == sorted({video["identity"] for video in own})
     assert train["duration_seconds"] == pytest.approx(sum(video["num_frames"] for video in own) / 25)
     assert 0 < train["genuine_seconds"] <= 4 * 4 * 2  # two takes of 4 s of each of two people at most

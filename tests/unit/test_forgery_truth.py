@@ -32,9 +32,9 @@ from iamsb_core.forgery.visual_edits import forge_frames
 from iamsb_core.media.clip import DecodedClip, FrameView
 from iamsb_core.media.isolation import MediaDecoder
 
-FIRST, LAST = 10, 65
+FIRST, LAST = 10, 55
 """frames of the recording that the clip shows"""
-START, STOP = 16, 40
+START, STOP = 14, 32
 """forged frames of the clip"""
 CELL = 320
 AAC_REACH = 2048
@@ -150,7 +150,7 @@ def test_the_borders_of_pictures_are_exact_to_the_frame(bench: Bench, method: Vi
 
 @pytest.mark.parametrize("method", AUDIO_METHODS)
 def test_sound_differs_inside_and_nowhere_else(bench: Bench, method: AudioMethod) -> None:
-    start, stop = 12_345, 24_000
+    start, stop = 12_345, 22_000
     waveform = forge_audio(
         bench.waveform,
         FIRST * 640,
@@ -170,8 +170,8 @@ def test_sound_differs_inside_and_nowhere_else(bench: Bench, method: AudioMethod
     outside = np.concatenate([change[:first], change[last + 1 :]])
     coding = float(level_of(bench.genuine.waveform - bench.waveform).max())  # type: ignore[operator]
     assert outside.max() < 3 * coding, "what coding does to the genuine clip itself, where it does most"
-    assert np.quantile(outside, 0.9) < 0.02 * level
-    before = change[: (start - AAC_REACH) // CELL]
+    before, after = change[: (start - AAC_REACH) // CELL], change[-(-(stop + AAC_REACH) // CELL) :]
+    assert np.quantile(np.concatenate([before, after]), 0.75) < 0.01 * level
     assert before.max() < 1e-3 * level, "before the codec's window reaches the segment nothing is changed"
     border = np.flatnonzero(change > 0.2 * inside)
     assert abs(border[0] - first) <= 1, "the segment begins in the cell where the truth says"
