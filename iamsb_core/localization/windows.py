@@ -20,9 +20,9 @@ from iamsb_core.timeline import Segment
 
 ClipRule = Literal["max", "noisy-or"]
 
-_SHALLOW = 0.5
+SHALLOW = 0.5
 """rank of a proposal that lies deeper in the neighbouring window, against its score"""
-_CUT = 0.1
+CUT = 0.1
 """rank of a proposal that an inner edge cuts"""
 _TIE_CELLS = 1e-9
 
@@ -119,29 +119,29 @@ def _merge_lists(
     windows: Sequence[Segment], lists: Sequence[Proposals], duration: float, same_tiou: float, edge_seconds: float
 ) -> Proposals:
     """Every window's list, in its own seconds, as one list in the clip's."""
-    shifted = [_shifted(proposals, window) for proposals, window in zip(lists, windows, strict=True)]
+    shifted = [in_clip(proposals, window) for proposals, window in zip(lists, windows, strict=True)]
     joined, joined_cut = _join_across_seams(windows, shifted, edge_seconds, duration)
     everything = np.concatenate([*shifted, joined])
-    cut = [_is_cut(p, w, duration, edge_seconds) for p, w in zip(shifted, windows, strict=True)]
+    cut = [is_cut(p, w, duration, edge_seconds) for p, w in zip(shifted, windows, strict=True)]
     deep = [_is_deep(p, k, windows) for k, p in enumerate(shifted)]
-    is_cut = np.concatenate([*cut, joined_cut])
+    any_cut = np.concatenate([*cut, joined_cut])
     is_deep = np.concatenate([*deep, np.ones(len(joined), dtype=bool)])
-    rank = everything[:, 2] * np.where(is_cut, _CUT, np.where(is_deep, 1.0, _SHALLOW))
+    rank = everything[:, 2] * np.where(any_cut, CUT, np.where(is_deep, 1.0, SHALLOW))
     # every joined segment is a group of its own: it gives way to the one that grew out of it
     window_of = np.concatenate(
         [np.repeat(np.arange(len(shifted)), [len(p) for p in shifted]), len(shifted) + np.arange(len(joined))]
     )
-    return sorted_proposals(everything[_survivors(everything, rank, window_of, is_cut, same_tiou)])
+    return sorted_proposals(everything[_survivors(everything, rank, window_of, any_cut, same_tiou)])
 
 
-def _shifted(proposals: Proposals, window: Segment) -> NDArray[np.float64]:
+def in_clip(proposals: Proposals, window: Segment) -> NDArray[np.float64]:
     """In seconds of the clip, kept inside the window."""
     moved = np.asarray(proposals, dtype=np.float64).reshape(-1, 3).copy()
     moved[:, :2] = np.clip(moved[:, :2] + window.start, window.start, window.end)
     return moved[moved[:, 1] > moved[:, 0]]
 
 
-def _is_cut(proposals: NDArray[np.float64], window: Segment, duration: float, edge_seconds: float) -> NDArray[np.bool_]:
+def is_cut(proposals: NDArray[np.float64], window: Segment, duration: float, edge_seconds: float) -> NDArray[np.bool_]:
     """(N,): whether a window edge that is not the clip's own lies at one of its ends."""
     left = (window.start > 0.0) & (proposals[:, 0] <= window.start + edge_seconds)
     right = (window.end < duration) & (proposals[:, 1] >= window.end - edge_seconds)
@@ -171,19 +171,35 @@ def _join_across_seams(
     joined, still_cut = [np.empty((0, 3))], [np.empty(0, dtype=bool)]
     reaching = np.empty((0, 3))
     for k, (window, proposals) in enumerate(zip(windows, lists, strict=True)):
-        beginning = _by_score(proposals[(proposals[:, 0] <= window.start + edge_seconds) & (k > 0)])
-        num = min(len(reaching), len(beginning))
-        left, right = reaching[:num], beginning[:num]
-        # the windows overlap, so two halves of one segment reach past each other on either side
-        halves = (left[:, 0] <= right[:, 0] + edge_seconds) & (right[:, 1] >= left[:, 1] - edge_seconds)
-        left, right = left[halves], right[halves]
-        grown = np.stack([left[:, 0], right[:, 1], np.minimum(left[:, 2], right[:, 2])], axis=1)
+        grown = grown_over_seam(reaching, window, proposals, edge_seconds) if k > 0 else np.empty((0, 3))
         joined.append(grown)
         still_cut.append((grown[:, 1] >= window.end - edge_seconds) & (window.end < duration))
-        # grown ones go first: at the same score they outrank the bare piece they grew from
-        candidates = np.concatenate([grown, proposals])
-        reaching = _by_score(candidates[candidates[:, 1] >= window.end - edge_seconds])
+        reaching = reaching_over(window, grown, proposals, edge_seconds)
     return np.concatenate(joined), np.concatenate(still_cut)
+
+
+def grown_over_seam(
+    reaching: NDArray[np.float64], window: Segment, proposals: NDArray[np.float64], edge_seconds: float
+) -> NDArray[np.float64]:
+    """(J, 3): what reaches over a window's left edge, by falling score, joined with what begins at it in the window."""
+    beginning = _by_score(proposals[proposals[:, 0] <= window.start + edge_seconds])
+    num = min(len(reaching), len(beginning))
+    left, right = reaching[:num], beginning[:num]
+    # the windows overlap, so two halves of one segment reach past each other on either side
+    halves = (left[:, 0] <= right[:, 0] + edge_seconds) & (right[:, 1] >= left[:, 1] - edge_seconds)
+    left, right = left[halves], right[halves]
+    return np.stack([left[:, 0], right[:, 1], np.minimum(left[:, 2], right[:, 2])], axis=1)
+
+
+def reaching_over(
+    window: Segment, grown: NDArray[np.float64], proposals: NDArray[np.float64], edge_seconds: float
+) -> NDArray[np.float64]:
+    """What ends at a window's right edge, by falling score.
+
+    Grown ones go first: at the same score they outrank the bare piece they grew from.
+    """
+    candidates = np.concatenate([grown, proposals])
+    return _by_score(candidates[candidates[:, 1] >= window.end - edge_seconds])
 
 
 def _by_score(proposals: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -199,16 +215,21 @@ def _survivors(
 ) -> NDArray[np.int64]:
     """Indices that no better ranked proposal of another window replaces."""
     order = np.argsort(-rank, kind="stable")
-    starts, ends = proposals[:, 0], proposals[:, 1]
     alive = np.ones(len(proposals), dtype=bool)
     seen = np.zeros(len(proposals), dtype=bool)
     for pick in order:
         seen[pick] = True
         if not alive[pick]:
             continue
-        overlap = np.maximum(np.minimum(ends[pick], ends) - np.maximum(starts[pick], starts), 0.0)
-        lengths = ends - starts
-        same = overlap > same_tiou * (lengths + lengths[pick] - overlap)
-        covered = cut & (overlap >= 0.5 * lengths)
-        alive &= seen | (window_of == window_of[pick]) | ~(same | covered)
+        alive &= seen | (window_of == window_of[pick]) | ~replaced_by(proposals[pick], proposals, cut, same_tiou)
     return np.flatnonzero(alive)
+
+
+def replaced_by(
+    one: NDArray[np.float64], others: NDArray[np.float64], cut: NDArray[np.bool_], same_tiou: float
+) -> NDArray[np.bool_]:
+    """(N,): which of the others give way to a better ranked one of another window; cut: which of them are cut."""
+    overlap = np.maximum(np.minimum(one[1], others[:, 1]) - np.maximum(one[0], others[:, 0]), 0.0)
+    lengths = others[:, 1] - others[:, 0]
+    same = overlap > same_tiou * (lengths + (one[1] - one[0]) - overlap)
+    return np.asarray(same | (cut & (overlap >= 0.5 * lengths)))

@@ -197,23 +197,22 @@ class LiveReader:
         return packet
 
     def _find_origin(self) -> float:
-        """The earliest start of both streams: by their first packets, or by the header where it tells.
+        """The earliest start of both streams by their first packets, once each has begun or the other has run ahead.
 
-        A stream of which neither tells is waited for until the other has run ahead.
+        The header is not asked: before a fragment is read to its end FFmpeg guesses.
         """
-        wanted = [stream for stream in (self._video, self._audio) if stream is not None]
-        told = {s.index: float(s.start_time * (s.time_base or 0)) for s in wanted if s.start_time is not None}
+        wanted = sum(stream is not None for stream in (self._video, self._audio))
         seen: dict[int, float] = {}
         for packet in self._incoming:
             self._early.append(packet)
             if (start := _shown_at(packet)) is None:
                 continue
             seen.setdefault(packet.stream_index, start)
-            if len(told | seen) == len(wanted) or start - min(seen.values()) > _START_SECONDS:
+            if len(seen) == wanted or start - min(seen.values()) > _START_SECONDS:
                 break
         if not seen:
             raise DecodeError(f"{self._name} holds no picture and no sound: no packet could be read", kind="truncated")
-        return min((told | seen).values())
+        return min(seen.values())
 
     def _start_sound(self) -> None:
         from iamsb_core.media.audio import SoundLine  # noqa: PLC0415 - torch takes a second; files' pictures need none
