@@ -22,8 +22,8 @@ class MediaLimits:
     memory_bytes: int = 4 << 30
     """resident memory of the decoding process, looked at 20 times a second"""
     max_duration_seconds: float = 7200.0
-    max_duration_in_pieces_seconds: float = 12 * 3600.0
-    """of a clip that is used a piece at a time"""
+    max_duration_in_pieces_seconds: float = 6 * 3600.0
+    """of a clip that is used a piece at a time; features take 1.2 GiB of memory an hour while they are made"""
     max_pixels: int = 8192 * 4608
     """of one picture"""
     num_threads: int = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -210,6 +211,44 @@ def test_files_made_here(  # noqa: PLR0917 - four of them are the case
         assert data["media"]["audio"]["num_channels"] == 6
     if name == "portrait.mp4":
         assert data["media"]["video"]["rotation_degrees"] in {90, 270}
+
+
+class PeakMemory:
+    """The most memory of its own that this process held meanwhile, in bytes (mapped files are the system's)."""
+
+    def __enter__(self) -> PeakMemory:
+        self.num_bytes, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            (held,) = (line.split()[1] for line in lines if line.startswith("RssAnon"))
+            self.num_bytes = max(self.num_bytes, int(held) * 1024)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read as Linux tells it")
+def test_an_hour_of_one_picture_is_examined_in_little_memory(
+    localizer: Localizer, decoder: MediaDecoder, tmp_path: Path
+):
+    path = tmp_path / "hour.mkv"
+    with av.open(str(path), "w") as container:
+        sound, picture = add_sound(container, "aac", 16_000, "mono"), add_picture(container, Fraction(1), 64, 48)
+        sound(3600.0)
+        picture(3600, False)
+    with PeakMemory() as peak:
+        data = examined(localizer, decoder, path, tmp_path / "out")
+    assert data is not None
+    assert data["media"]["duration_seconds"] == pytest.approx(3600.0, abs=2.0)
+    assert any("never changes" in warning for warning in data["warnings"])
+    assert peak.num_bytes < 3 << 30, "1.6 GiB where it was measured"
 
 
 def test_the_api_is_light_to_import_and_says_what_is_wrong(untrained_model: Path, tmp_path: Path):
