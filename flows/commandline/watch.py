@@ -20,6 +20,13 @@ def watch(
         float,
         typer.Option(help="How long after its end a segment is printed at the latest, on a machine that keeps up."),
     ] = 3.0,
+    as_offline: Annotated[
+        bool,
+        typer.Option(
+            "--as-offline",
+            help="Print what `localize` will say of the finished recording; it takes half a minute more.",
+        ),
+    ] = False,
     idle_seconds: Annotated[float, typer.Option(min=0.1, help="A file that has not grown for so long is over.")] = 10.0,
     device: Device = "auto",
     as_json: Annotated[
@@ -29,8 +36,10 @@ def watch(
 ) -> None:
     """Say when, and in which stream, media is forged while it is still being written.
 
-    Reads MPEG-TS, MKV, WebM, fragmented MP4 and WAV. Prints a segment once it can no longer change, and a summary at
-    the end; Ctrl-C ends it there. With --json each line is one object: `event` is `segment`, and `end` for the last.
+    Reads MPEG-TS, MKV, WebM, fragmented MP4 and WAV. Prints a segment once it settled, and a summary at the end; Ctrl-C
+    ends it there. By default scores and ends may differ a little from those of `localize`, which sees what follows.
+
+    With --json each line is one object: `event` is `segment`, and `end` for the last.
     """
     carry_out(
         "watch.watch",
@@ -39,6 +48,7 @@ def watch(
         source=source,
         model=model,
         delay_seconds=delay_seconds,
+        as_offline=as_offline,
         idle_seconds=idle_seconds,
         device=device,
     )

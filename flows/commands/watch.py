@@ -40,6 +40,7 @@ def watch(
     source: str,
     model: str,
     delay_seconds: float,
+    as_offline: bool,
     idle_seconds: float,
     device: str,
 ) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def watch(
     from iamsb_core.localizer import Localizer  # noqa: PLC0415 - seconds to import
     from iamsb_core.media.clip import DecodeError  # noqa: PLC0415
     from iamsb_core.media.live import follow  # noqa: PLC0415
-    from iamsb_core.watching import Watcher, prompt_plan  # noqa: PLC0415
+    from iamsb_core.watching import OfflineWatcher, PromptWatcher  # noqa: PLC0415
     from storage.registry import resolve_model  # noqa: PLC0415
 
     terminal.in_lines()
@@ -56,10 +57,10 @@ def watch(
     folder, ref = resolve_model(home, model)
     localizer = Localizer.load(folder, device=device, uri=ref.uri, run_id=ref.run_id)
     try:
-        plan = prompt_plan(delay_seconds, localizer.model.card.window_seconds)
+        watcher = OfflineWatcher(localizer) if as_offline else PromptWatcher(localizer, delay_seconds=delay_seconds)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    watcher, told = Watcher(localizer, plan), _Told()
+    told = _Told()
 
     def use(piece: LivePiece) -> None:
         for segment in watcher.push(piece):
@@ -69,7 +70,7 @@ def watch(
     warnings: tuple[str, ...] = ()
     state = "done"
     try:
-        end = follow(source, watcher.view, use, idle_seconds=idle_seconds, step_seconds=plan.crop_seconds)
+        end = follow(source, watcher.view, use, idle_seconds=idle_seconds, step_seconds=watcher.crop_seconds)
         duration, warnings = end.duration_seconds, end.warnings
     except KeyboardInterrupt:
         state, duration = "interrupted", watcher.ready_seconds

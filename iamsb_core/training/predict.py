@@ -17,7 +17,7 @@ from iamsb_core.localization.windows import merge_windows, plan_windows
 from iamsb_core.manifest import VideoRecord
 from iamsb_core.systems.base import System
 
-_OVERLAP_SHARE = 0.25
+OVERLAP_SHARE = 0.25
 
 
 def predict(
@@ -64,7 +64,7 @@ def localize_items(
         windows = plan_windows(
             item.duration_seconds,
             window_seconds,
-            _OVERLAP_SHARE * window_seconds,
+            OVERLAP_SHARE * window_seconds,
             align_seconds=streams.visual.hop_seconds,
         )
         pieces: list[ClipProposals] = []
