@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from iamsb_core.digest import digest
 from iamsb_core.training.model_folder import CARD_FILE, model_sha256
+from storage.alias_history import AliasMove, Way, alias_moves, record_move, trail
 from storage.home import Home
 from storage.keys import STAGING_FOLDER
 from storage.mlflow_setup import connect, local_path, mlflow_quiet
@@ -80,12 +81,52 @@ def register_model(home: Home, ref: ModelRef, name: str = MODEL_NAME, aliases: t
     )
 
 
-def set_alias(home: Home, number: str, alias: str = CHAMPION, name: str = MODEL_NAME) -> None:
-    """Point an alias to a version. Raises ValueError where there is no such version."""
+def set_alias(
+    home: Home, number: str, alias: str = CHAMPION, name: str = MODEL_NAME, *, way: Way = "forward", why: str = ""
+) -> None:
+    """Point an alias to a version, and note it in the alias's history. Raises ValueError without such a version."""
+    before = get_alias(home, alias, name)
+    client = connect(home)
     try:
-        connect(home).set_registered_model_alias(name, alias, number)
+        client.set_registered_model_alias(name, alias, number)
     except MlflowException as error:
         raise ValueError(f"no version {number} of model {name!r} in the registry: {error.message}") from error
+    if before is None or before.version != str(number):
+        move = AliasMove.now(str(number), "" if before is None else before.version, way=way, why=why)
+        record_move(client, name, alias, move)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What going back did."""
+
+    alias: str
+    version: str
+    """where the alias points now"""
+    before: str
+    """where it pointed until then"""
+    earlier: tuple[str, ...]
+    """versions that going back again would pass through, the next one first"""
+
+
+def roll_back(home: Home, number: str = "", alias: str = CHAMPION, name: str = MODEL_NAME) -> Rollback:
+    """Point the alias to the version it pointed to before, or to the one that is given.
+
+    Raises ValueError where there is no alias, nothing before it, or no such version; nothing is changed then.
+    """
+    now = get_alias(home, alias, name)
+    if now is None:
+        raise ValueError(f"model {name!r} has no {alias} to go back from; `iamsb train` makes the first one")
+    if number and number == now.version:
+        raise ValueError(f"version {number} is the {alias} already; name another one")
+    client = connect(home)
+    known = trail(alias_moves(client, name, alias), now.version)
+    if not number and len(known) < 2:
+        raise ValueError(f"version {now.version} is the first {alias}: nothing to go back to; name a version instead")
+    target = number or known[-2]
+    set_alias(home, target, alias, name, way="back", why=f"rolled back from version {now.version}")
+    left = trail(alias_moves(client, name, alias), target)
+    return Rollback(alias=alias, version=target, before=now.version, earlier=left[-2::-1])
 
 
 def get_alias(home: Home, alias: str = CHAMPION, name: str = MODEL_NAME) -> ModelRef | None:

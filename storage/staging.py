@@ -73,6 +73,22 @@ def exclusive(lock_file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def exclusive_now(lock_file: Path, owner: str) -> Iterator[str | None]:
+    """As `exclusive`, but waits for nobody: None where the turn is ours, else what its owner said of itself."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if _try_lock(descriptor) is False:
+            yield os.pread(descriptor, 1000, 0).decode(errors="replace")
+            return
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, owner.encode(), 0)
+        yield None
+    finally:
+        os.close(descriptor)
+
+
 def sweep(parent: Path) -> int:
     """Remove the staging folders whose owner is dead; returns how many. Never touches one that is in use."""
     if not parent.is_dir() or not os.access(parent, os.W_OK):

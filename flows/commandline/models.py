@@ -122,3 +122,13 @@ def robustness(
         out=out,
         device=device,
     )
+
+
+@app.command()
+def rollback(
+    version: Annotated[str, typer.Argument(help="A version's number (default: the champion before this one).")] = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the model that was champion before the champion again, or the version that is named."""
+    carry_out("rollback.rollback", as_json, debug, version=version)

@@ -11,7 +11,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Videos": ("localize", "watch", "desk", "export"),
     "Data": ("dataset", "forge", "extract", "features"),
     "Models": ("train", "evaluate", "robustness", "compare", "predict", "submission", "score"),
-    "Operations": ("up", "down"),
+    "Operations": ("up", "down", "rollback"),
 }
 """by title; a command that is in none of them comes last, under Others"""
 OTHERS = "Others"

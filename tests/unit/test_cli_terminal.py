@@ -43,6 +43,7 @@ COMMANDS = {
     "features repair": set(),
     "up": {"--port", "--mlflow-port"},
     "down": set(),
+    "rollback": set(),
     "doctor": set(),
 }
 """A new option is a decision: it belongs here and in the README."""
