@@ -7,6 +7,7 @@ as for all clips: its cut depends on the sample too, by a share of a proposal.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.manifest import Manifest, Modality
+from iamsb_core.manifest import STREAMS, Manifest, Modality
 from iamsb_core.metrics.average_precision import ranking_scores, true_positive_ranks
 from iamsb_core.metrics.average_recall import hit_positions, list_limits
 from iamsb_core.metrics.clip_lists import EVERYTHING, Contents, clip_lists
@@ -105,6 +106,37 @@ def paired_bootstrap(
         for index, (name, estimate) in enumerate(zip(a.names, estimates, strict=True))
         if np.isfinite([estimate, *bounds[index]]).all()
     }
+
+
+def paired_selections(
+    truth: Manifest | Labels,
+    runs: Sequence[Mapping[str, ClipProposals]],
+    protocol_name: str | Protocol = "lavdf",
+    *,
+    rng: np.random.Generator,
+    num_replicates: int = 1000,
+) -> NDArray[np.float64]:
+    """(1 + replicates, runs): the number that models are chosen by, of all clips first, then of the same draws for all.
+
+    It is the mean AP over the streams that have truth and over thresholds; of both streams together where the labels
+    do not tell them apart; the clip AUC where all clips are labelled as a whole. NaN where a draw holds neither.
+    """
+    labels = Labels.of_manifest(truth) if isinstance(truth, Manifest) else truth
+    rules = Rules(protocol=protocol(protocol_name))
+    whole = all(clip.is_whole_clip for clip in labels.clips)
+    streams: tuple[Modality | None, ...] = STREAMS if labels.has_streams and not whole else (None,)
+    samples = [[_Sample.of(labels, run, rules, stream) for stream in streams] for run in runs]
+    once = np.ones(len(labels.clips), dtype=np.int32)
+    weights = itertools.chain([once], _draws(len(labels.clips), num_replicates, rng))
+    return np.array([[_selection(run, drawn, whole=whole) for run in samples] for drawn in weights])
+
+
+def _selection(samples: Sequence[_Sample], weights: NDArray[np.int32], *, whole: bool) -> float:
+    if whole:
+        return float(samples[0].metrics(weights)[samples[0].names.index("auc")])
+    found = np.concatenate([one.metrics(weights)[: len(one.hit_places)] for one in samples])
+    known = found[np.isfinite(found)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _draws(num_clips: int, num_replicates: int, rng: np.random.Generator) -> Iterator[NDArray[np.int32]]:
