@@ -52,6 +52,8 @@ class SettledSegment:
 
 STEP_SECONDS = 0.6
 """of a prompt watcher, fifteen pictures: from one window's end to the next, and what shares a crop"""
+LAG_SECONDS = 0.2
+"""windows end so long before a piece of pictures does: cells are measured with a few that follow them"""
 LEAST_DELAY_SECONDS = 2.0
 _OVERHEAD_SECONDS = 1.6
 """of a prompt delay: pictures wait for their crop, windows for their step, and both for the processor"""
@@ -176,7 +178,7 @@ class PromptWatcher(Watcher):
         self._num_windows = 0
 
     def _advance(self) -> Iterator[SettledSegment]:
-        while self.ready_seconds >= (end := (self._num_windows + 1) * STEP_SECONDS):
+        while self.ready_seconds >= (end := (self._num_windows + 1) * STEP_SECONDS - LAG_SECONDS):
             self._num_windows += 1
             yield from self._look(end)
             self._forget(self._last_start(end + STEP_SECONDS))

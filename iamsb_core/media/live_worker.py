@@ -117,6 +117,10 @@ class LiveReader:
                 yield None, self._taken()
 
     @property
+    def _is_mp4(self) -> bool:
+        return self._container.format.name.startswith("mov")
+
+    @property
     def _gap_seconds(self) -> float:
         """Between two pictures, as the container tells."""
         return 1 / float((self._video is not None and self._video.average_rate) or 25)
@@ -199,7 +203,8 @@ class LiveReader:
     def _find_origin(self) -> float:
         """The earliest start of both streams by their first packets, once each has begun or the other has run ahead.
 
-        The header is not asked: before a fragment is read to its end FFmpeg guesses.
+        Sound begins no earlier than its header says, as in a finished file; but before a fragment of an MP4 is read to
+        its end that is a guess of FFmpeg's.
         """
         wanted = sum(stream is not None for stream in (self._video, self._audio))
         seen: dict[int, float] = {}
@@ -207,6 +212,9 @@ class LiveReader:
             self._early.append(packet)
             if (start := _shown_at(packet)) is None:
                 continue
+            told = packet.stream.start_time if packet.stream is self._audio and not self._is_mp4 else None
+            if told is not None:
+                start = max(start, float(told * (packet.time_base or 0)))
             seen.setdefault(packet.stream_index, start)
             if len(seen) == wanted or start - min(seen.values()) > _START_SECONDS:
                 break

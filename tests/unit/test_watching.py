@@ -136,8 +136,8 @@ def test_prompt_watching_keeps_a_window_and_its_surroundings(localizer: Localize
     watcher, kept, ends = PromptWatcher(localizer, delay_seconds=3.0), [], []
     whole = clip(30.0, audio=True, picture=False)
     for piece in pieces(whole, 15):
-        for segment in watcher.push(piece):
-            ends.append(watcher.ready_seconds - segment.end_seconds)
+        settled = list(watcher.push(piece))
+        ends += [watcher.ready_seconds - segment.end_seconds for segment in settled]
         kept.append(watcher.num_kept)
     assert len(ends) > 3
     assert min(ends) >= 1.4 - 0.01  # the look-ahead
