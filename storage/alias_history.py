@@ -76,6 +76,16 @@ def trail(moves: Iterable[AliasMove], now: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def left_behind(moves: Iterable[AliasMove]) -> tuple[str, ...]:
+    """The versions that somebody went back from and that the alias was not given to since."""
+    found: dict[str, None] = {}
+    for move in moves:
+        if move.way == "back":
+            found[move.before] = None
+        found.pop(move.version, None)
+    return tuple(found)
+
+
 def _prefix(alias: str) -> str:
     return f"iamsb.alias.{alias}."
 

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from iamsb_core.digest import digest
 from iamsb_core.training.model_folder import CARD_FILE, model_sha256
-from storage.alias_history import AliasMove, Way, alias_moves, record_move, trail
+from storage.alias_history import AliasMove, Way, alias_moves, left_behind, record_move, trail
 from storage.home import Home
 from storage.keys import STAGING_FOLDER
 from storage.mlflow_setup import connect, local_path, mlflow_quiet
@@ -127,6 +127,11 @@ def roll_back(home: Home, number: str = "", alias: str = CHAMPION, name: str = M
     set_alias(home, target, alias, name, way="back", why=f"rolled back from version {now.version}")
     left = trail(alias_moves(client, name, alias), target)
     return Rollback(alias=alias, version=target, before=now.version, earlier=left[-2::-1])
+
+
+def rolled_back(home: Home, alias: str = CHAMPION, name: str = MODEL_NAME) -> tuple[str, ...]:
+    """The versions that somebody rolled back, and that were not promoted since by hand."""
+    return left_behind(alias_moves(connect(home), name, alias))
 
 
 def get_alias(home: Home, alias: str = CHAMPION, name: str = MODEL_NAME) -> ModelRef | None:

@@ -55,6 +55,15 @@ _INITIALISATION = 7_919
 
 
 @dataclass(frozen=True, kw_only=True)
+class MoreData:
+    """Another dataset whose train and dev clips are trained on and looked at too."""
+
+    dataset: str
+    root: Path
+    manifest: ManifestRef
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """One training: its digest names everything that the result depends on."""
 
@@ -68,11 +77,25 @@ class TrainJob:
     training: TrainConfig
     device: str
     home: Home
+    more: tuple[MoreData, ...] = ()
+    start: ModelRef | None = None
+    """the model whose weights it begins with; None: from scratch"""
+
+    @property
+    def recipe(self) -> str:
+        """Everything but where it begins: equal for a training from scratch and one that goes on from another model."""
+        parts = [self.data_sha256, self.audio.identity, self.visual.identity, self.system, self.system_config]
+        return digest([*parts, plain(self.training), self.device.split(":")[0], code_digest()])
 
     @property
     def digest(self) -> str:
-        parts = [self.manifest.sha256, self.audio.identity, self.visual.identity, self.system, self.system_config]
-        return digest([*parts, plain(self.training), self.device.split(":")[0], code_digest()])
+        return self.recipe if self.start is None else digest([self.recipe, self.start.sha256])
+
+    @property
+    def data_sha256(self) -> str:
+        """Of the truth and the media, of all datasets."""
+        own = self.manifest.sha256
+        return digest([own, *(one.manifest.sha256 for one in self.more)]) if self.more else own
 
     @property
     def folder(self) -> Path:
@@ -126,7 +149,7 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
 
 def _data(job: TrainJob, manifest: Manifest) -> TrainingData:
     name = dataset_name(job.root, job.dataset)
-    return training_data(name, job.root, manifest, job.manifest.sha256)
+    return training_data(name, job.root, manifest, job.data_sha256)
 
 
 def _dev_figures(job: TrainJob, source: FeatureSource, dev: Manifest) -> ModelFigures | None:
@@ -136,7 +159,7 @@ def _dev_figures(job: TrainJob, source: FeatureSource, dev: Manifest) -> ModelFi
     system = load_model(job.folder / MODEL_FOLDER, job.device).system
     found = predict(system, source, dev.videos, window_seconds=job.training.window_seconds, device=job.device)
     name = dataset_name(job.root, job.dataset)
-    return measured(dev, found, DEV_PROTOCOL, dataset=name, split="dev", sha256=job.manifest.sha256)
+    return measured(dev, found, DEV_PROTOCOL, dataset=name, split="dev", sha256=job.data_sha256)
 
 
 def _finish(job: TrainJob, run_id: str, model: ModelRef) -> TrainedModel:
@@ -183,15 +206,17 @@ def _run(job: TrainJob) -> TrackedRun:
 def _describe(run: TrackedRun, job: TrainJob, manifest: Manifest) -> None:
     """Everything that the run's numbers rest on."""
     config = {"system": job.system, "system_config": job.system_config, "training": plain(job.training)}
-    run.log_config({**config, "seed": job.training.seed, "device": job.device})
+    start = {} if job.start is None else {"start": job.start.uri}
+    run.log_config({**config, **start, "seed": job.training.seed, "device": job.device})
     run.set_tags({"iamsb.job": job.digest, "iamsb.code": code_digest(), "iamsb.system": job.system})
     source = {"root": job.root, "dataset": job.dataset}
+    source |= {f"more_{place}": str(one.root) for place, one in enumerate(job.more, 1)}
     for split, context in (("train", "training"), ("dev", "validation")):
         videos = manifest.split(split).videos
         profile = {"num_videos": len(videos), "num_forged": sum(video.is_forged for video in videos)}
-        run.log_dataset(f"{job.dataset}-{split}", job.manifest.sha256, context=context, source=source, profile=profile)
+        run.log_dataset(f"{job.dataset}-{split}", job.data_sha256, context=context, source=source, profile=profile)
     encoders = {"audio": plain(job.audio), "visual": plain(job.visual)}
-    features = digest([job.manifest.sha256, job.audio.identity, job.visual.identity])
+    features = digest([job.data_sha256, job.audio.identity, job.visual.identity])
     run.log_dataset(f"{job.dataset}-features", features, context="features", source=encoders)
 
 
@@ -215,6 +240,8 @@ def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifes
     config = checked_system_config(job.system, job.system_config)
     with seeded(job.training.seed, _INITIALISATION):
         system = create_system(job.system, source.streams, config)
+    if job.start is not None:
+        _begin_with(system, job, job.start)
     kept = _Kept(job, source, dev)
     trainer = Trainer(
         system,
@@ -225,10 +252,28 @@ def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifes
         validate=kept.validate,
         keep=kept.keep,
         device=job.device,
+        fit_normalisation=job.start is None,
     )
     progress.begin(STAGE, trainer.num_steps)
     for report in trainer.run():
         _log(run, report, trainer.num_steps)
+
+
+def _begin_with(system: System[Any], job: TrainJob, start: ModelRef) -> None:
+    """Take a model's weights and how it standardises features. Raises ValueError where it is another kind of model."""
+    folder, _ = resolve_model(job.home, start.uri)
+    model = load_model(folder)
+    card = model.card
+    theirs = [card.system, card.system_config, card.audio_encoder.identity, card.visual_encoder.identity]
+    ours = [job.system, job.system_config, job.audio.identity, job.visual.identity]
+    names = ("system", "configuration of the system", "audio encoder", "visual encoder")
+    other = [name for name, a, b in zip(names, theirs, ours, strict=True) if digest(a) != digest(b)]
+    if other:
+        raise ValueError(
+            f"cannot go on from {start.uri}: it has another {' and another '.join(other)}; train from scratch, or "
+            "give the configuration that it was trained with"
+        )
+    system.load_state_dict(model.system.state_dict())
 
 
 class _Kept:
@@ -252,6 +297,8 @@ class _Kept:
         """Write the model; these weights are the ones that were looked at last."""
         job = self._job
         data = {"dataset": job.dataset, "manifest": job.manifest.sha256, "job": job.digest, "code": code_digest()}
+        data |= {"recipe": job.recipe, "data": job.data_sha256}
+        data |= {} if job.start is None else {"start": job.start.uri, "start_sha256": job.start.sha256}
         card = ModelCard(
             system=job.system,
             system_config=job.system_config,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import task
@@ -11,7 +12,7 @@ from prefect.artifacts import create_table_artifact
 from iamsb_core.datasets.registry import read_dataset
 from iamsb_core.datasets.validation import validate
 from iamsb_core.encoders.base import EncoderSpec
-from iamsb_core.manifest import STREAMS, VideoRecord, stream_name
+from iamsb_core.manifest import STREAMS, Manifest, VideoRecord, stream_name
 from iamsb_core.training.model_folder import ModelCard, read_card
 from storage.feature_store import FeatureStore
 from storage.home import Home
@@ -36,9 +37,11 @@ RETRIED = {"retries": NUM_RETRIES, "retry_delay_seconds": RETRY_DELAYS, "retry_c
 @task(**RETRIED, timeout_seconds=TRAIN_TIMEOUT_SECONDS, task_run_name="train-{job.system}")
 def train_system(job: TrainJob) -> TrainedModel:
     """Train, or go on training, and register the model."""
-    stock = take_stock.fn(job.dataset, job.root, job.home, ("train", "dev"))
-    _check(stock, job.manifest, job.home.features, job.audio, job.visual)
-    return fitting.fit(job, stock.manifest)
+    stocks = []
+    for one in (job, *job.more):
+        stocks.append(take_stock.fn(one.dataset, one.root, job.home, ("train", "dev")))
+        _check(stocks[-1], one.manifest, job.home.features, job.audio, job.visual)
+    return fitting.fit(job, joined([stock.manifest for stock in stocks]))
 
 
 @task(**RETRIED, timeout_seconds=PREDICT_TIMEOUT_SECONDS, task_run_name="evaluate-{job.split}")
@@ -55,6 +58,20 @@ def evaluate_model(job: EvaluateJob) -> Evaluation:
     ]
     create_table_artifact(rows, key="metrics", description=f"{job.dataset} {job.split}, protocol {job.protocol}")
     return done
+
+
+def joined(manifests: Sequence[Manifest]) -> Manifest:
+    """The first manifest with the others' videos behind its own: features are found by content, whatever the root.
+
+    Their ids begin with the place of their dataset, so that the same name in two of them is two videos.
+    """
+    first, *others = manifests
+    more = tuple(
+        replace(video, video_id=f"{place}:{video.video_id}")
+        for place, manifest in enumerate(others, 2)
+        for video in manifest.videos
+    )
+    return replace(first, videos=(*first.videos, *more))
 
 
 def _check(stock: Stock, wanted: ManifestRef, store: Path, audio: EncoderSpec, visual: EncoderSpec) -> None:
@@ -88,9 +105,9 @@ def champion(home: Home) -> ModelRef | None:
 
 
 @task
-def promote(home: Home, model: ModelRef) -> None:
-    """Make a registered model the champion."""
-    set_alias(home, model.version)
+def promote(home: Home, model: ModelRef, why: str = "") -> None:
+    """Make a registered model the champion; why is kept in the alias's history."""
+    set_alias(home, model.version, why=why)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,7 +155,8 @@ def _slices(one: JudgedSet, rule: PromotionRule, protocol_name: str | Protocol) 
 def _scored(one: JudgedSet, labels: Labels, protocol_name: str | Protocol) -> NDArray[np.float64]:
     """(2,): candidate and champion on these clips."""
     runs = (one.candidate, one.champion)
-    return paired_selections(labels, runs, protocol_name, rng=np.random.default_rng(0), num_replicates=1)[0]
+    found = paired_selections(labels, runs, protocol_name, rng=np.random.default_rng(0), num_replicates=1)
+    return np.array(found[0])
 
 
 def _result(

@@ -74,14 +74,19 @@ class Trainer:
         validate: Callable[[System[Any]], Mapping[str, float]],
         keep: Callable[[Mapping[str, Tensor], Mapping[str, float]], None],
         device: torch.device | str = "cpu",
+        fit_normalisation: bool = True,
     ) -> None:
-        """`run_digest` names everything the result depends on: a checkpoint with another is refused."""
+        """`run_digest` names everything the result depends on: a checkpoint with another is refused.
+
+        fit_normalisation: False keeps how the system standardises features, as one that is trained on needs it.
+        """
         self.system = system.to(device)
         self.dataset = dataset
         self.config = config
         self.folder = folder
         self.device = torch.device(device)
         self._run_digest = run_digest
+        self._fit_normalisation = fit_normalisation
         self._validate = validate
         self._keep = keep
         self._orders = [
@@ -101,7 +106,7 @@ class Trainer:
 
     def _start(self) -> None:
         found = checkpoints(self.folder)
-        if not found:
+        if not found and self._fit_normalisation:
             self.system.fit_normalisation(
                 batch.to(self.device) for batch in plain_batches(self.dataset, self.config.batch_size, self.config.seed)
             )

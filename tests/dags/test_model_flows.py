@@ -1,4 +1,4 @@
-"""train, evaluate, localize and retrain, on a tiny dataset with a tiny model."""
+"""train, evaluate and localize, on a tiny dataset with a tiny model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from prefect.exceptions import ParameterTypeError
 
 from flows.evaluate import evaluate
 from flows.localize import localize
-from flows.retrain import retrain
 from flows.train import TrainFlowConfig, train
 from iamsb_core.digest import plain
 from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
@@ -21,7 +20,7 @@ from iamsb_core.training.config import TrainConfig
 from storage.home import Home
 from storage.mlflow_setup import connect
 from storage.prediction_store import read_predictions
-from storage.registry import get_alias, resolve_model, set_alias
+from storage.registry import get_alias, resolve_model
 from tasks.fitting import TrainedModel
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -138,34 +137,6 @@ def test_a_report_says_what_an_evaluation_says(trained: tuple[TrainedModel, Path
     done = evaluate(tiny_dataset, model=trained[0].model.uri, baselines=False)
     predicted = read_predictions(Path(done.predictions.path)).predictions[f"test/{video.name}"]
     assert reported.clip_score == pytest.approx(predicted.clip_score, abs=1e-4)
-
-
-def test_retraining_says_when_nothing_is_new_and_promotes_only_what_is_better(
-    trained: tuple[TrainedModel, Path], tiny_dataset: Path, tmp_path: Path, home: Home
-):
-    idle = retrain(tiny_dataset, config=tiny_config())
-    assert idle.outcome == "nothing new"
-    other = retrain(tiny_dataset, config=replace(tiny_config(), training=TrainConfig(epochs=1, batch_size=3, seed=1)))
-    assert other.outcome in {"promoted", "kept"}, "another configuration is something new"
-    assert other.candidate != trained[0].model.uri
-    set_alias(home, trained[0].model.version)
-    assert retrain(tmp_path / "nowhere", config=tiny_config()).outcome == "no data"
-
-    entries = json.loads((tiny_dataset / "metadata.min.json").read_text())
-    grown = tmp_path / "grown"
-    grown.mkdir()
-    for split in ("train", "dev", "test"):
-        (grown / split).symlink_to(tiny_dataset / split)
-    (grown / "metadata.min.json").write_text(json.dumps(entries[1:]))
-    done = retrain(grown, config=tiny_config())
-    assert done.champion == trained[0].model.uri
-    assert done.candidate_selection is not None
-    assert done.champion_selection is not None
-    better = done.candidate_selection > done.champion_selection
-    assert done.outcome == ("promoted" if better else "kept")
-    champion = get_alias(home)
-    assert champion is not None
-    assert champion.uri == (done.candidate if better else done.champion)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from flows.terminal import DONE, FAILED, WRONG_USAGE
 from storage.alias_history import AliasMove, alias_moves, trail
 from storage.home import Home
 from storage.mlflow_setup import connect
-from storage.registry import get_alias, roll_back, set_alias
+from storage.registry import get_alias, roll_back, rolled_back, set_alias
 from storage.staging import exclusive_now
 
 
@@ -47,7 +47,9 @@ def test_going_back_retraces_the_way_and_is_noted(home: Home):
     assert (second.before, second.version, second.earlier) == ("2", "1", ())
     with pytest.raises(ValueError, match="version 1 is the first champion"):
         roll_back(home)
+    assert rolled_back(home) == ("3", "2")
     set_alias(home, "3", why="again")
+    assert rolled_back(home) == ("2",)
     assert roll_back(home).version == "1", "what was rolled back is not come back to"
     moves = alias_moves(connect(home), "iamsb", "champion")
     assert [(move.before, move.version, move.way) for move in moves] == [
