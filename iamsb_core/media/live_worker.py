@@ -212,7 +212,8 @@ class LiveReader:
             self._early.append(packet)
             if (start := _shown_at(packet)) is None:
                 continue
-            told = packet.stream.start_time if packet.stream is self._audio and not self._is_mp4 else None
+            is_told = self._audio is not None and packet.stream is self._audio and not self._is_mp4
+            told = packet.stream.start_time if is_told else None
             if told is not None:
                 start = max(start, float(told * (packet.time_base or 0)))
             seen.setdefault(packet.stream_index, start)
