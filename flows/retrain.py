@@ -134,8 +134,8 @@ class _Prepared:
 
 
 def _retrain(plan: _Plan, home: Home) -> Retraining:
-    if not plan.root.exists():
-        message = f"there is no dataset at {plan.root}; give the deployment its `root`"
+    if not DataSource(dataset=plan.dataset, root=plan.root).is_there:
+        message = f"there is no dataset at {plan.root}, or an empty one; give the deployment its `root`"
         return Retraining(outcome="no data", message=message)
     prepared = _prepare(plan, home)
     idle = _nothing_new(prepared)
@@ -145,9 +145,9 @@ def _retrain(plan: _Plan, home: Home) -> Retraining:
 def _prepare(plan: _Plan, home: Home) -> _Prepared:
     """Read all manifests anew, extract what is new, and look at the champion."""
     own = DataSource(dataset=plan.dataset, root=plan.root)
-    sources = [own, *(one for one in plan.also if one.root.exists())]
+    sources = [own, *(one for one in plan.also if one.is_there)]
     for one in plan.also:
-        if not one.root.exists():
+        if not one.is_there:
             log.warning("there is nothing at %s yet; %s is left out", one.root, one.dataset)
     for one in sources:
         check_truth(one.dataset, one.root, ("train", "dev"), of_streams=True)

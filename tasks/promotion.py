@@ -18,6 +18,7 @@ from iamsb_core.metrics.labels import Labels
 from iamsb_core.metrics.promotion import Decision, JudgedSet, PromotionRule, decide
 from iamsb_core.report.retraining import DataChanges, RetrainReport, render_retraining
 from iamsb_core.training.model_folder import ModelCard
+from storage.corrections import MANIFEST_FILE
 from storage.home import Home
 from storage.prediction_store import PredictionStore
 from storage.refs import ManifestRef, ModelRef
@@ -35,6 +36,13 @@ class DataSource:
 
     dataset: str
     root: Path
+
+    @property
+    def is_there(self) -> bool:
+        """False where there is nothing yet, and for an empty manifest: the desk's before its first full correction."""
+        manifest = self.root / MANIFEST_FILE if self.root.is_dir() else self.root
+        empty = manifest.suffix == ".jsonl" and manifest.is_file() and not manifest.read_text().strip()
+        return self.root.exists() and not empty
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,8 @@ def test_with_nothing_new_nothing_is_done(first: tuple[Retraining, Path], tiny_d
     assert (idle.outcome, idle.candidate, idle.page) == ("nothing new", "", None)
     assert "trained on this very data" in idle.message
     assert retrain(tmp_path / "nowhere", config=tiny_config()).outcome == "no data"
+    (tmp_path / "manifest.jsonl").touch()
+    assert retrain(tmp_path, "generic", config=tiny_config()).outcome == "no data", "no full correction yet"
 
 
 def test_new_data_is_trained_on_compared_and_not_compared_again(
