@@ -36,6 +36,7 @@ COMMANDS = {
     | {"--missing", "--unsorted", "--not-finite", "--inverted", "--file-hz"},
     "localize": {"--model", "--out", "--device", "--recursive", "--again", "--export", "--fail-on-forged"}
     | {"--false-alarms-per-hour", "--embed-video"},
+    "watch": {"--model", "--delay-seconds", "--as-offline", "--idle-seconds", "--device"},
     "desk": {"--port", "--model", "--analyst", "--max-upload-gib", "--open", "--device"},
     "export": {"--format", "--out"},
     "features export": {"--encoders"},
