@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from flows.retrain import LOCK_FILE, Retraining, retrain
 from flows.train import TrainFlowConfig
@@ -14,6 +15,7 @@ from iamsb_core.digest import plain
 from iamsb_core.metrics.promotion import PromotionRule
 from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
 from iamsb_core.training.config import TrainConfig
+from iamsb_core.training.model_folder import load_model
 from storage.corrections import Correction, Corrections, Judgement
 from storage.home import Home
 from storage.registry import get_alias, resolve_model, roll_back, set_alias
@@ -127,7 +129,7 @@ def test_new_data_is_trained_on_compared_and_not_compared_again(
     again = retrain(root, config=tiny_config(), test_sets=fixed, rule=STRICT)
     assert again.outcome == "nothing new"
     assert "was compared with the champion" in again.message
-    asked = retrain(root, config=tiny_config(), test_sets=fixed, rule=LENIENT)
+    asked = retrain(root, config=tiny_config(), test_sets=fixed[:1], rule=LENIENT)
     assert asked.decision is not None
     better = asked.decision.candidate > asked.decision.champion
     assert asked.outcome == ("promoted" if better else "kept")
@@ -150,8 +152,11 @@ def test_corrections_are_trained_on_alone_and_beside_another_dataset_and_from_th
     assert alone.outcome == "kept"
     assert alone.decision is not None
     assert [one.test_set for one in alone.decision.sets] == ["generic corrections dev"]
-    card = json.loads((resolve_model(home, alone.candidate)[0] / "card.json").read_text())
-    assert card["training"]["start"] == first[0].candidate
+    ours, theirs = (load_model(resolve_model(home, uri)[0]) for uri in (alone.candidate, alone.champion))
+    assert ours.card.training["start"] == alone.champion
+    known = dict(theirs.system.named_buffers())
+    assert known
+    assert all(torch.equal(value, known[name]) for name, value in ours.system.named_buffers()), "not measured anew"
     beside = (DataSource(dataset="generic", root=folder), DataSource(dataset="generic", root=folder / "nowhere"))
     done = retrain(tiny_dataset, config=tiny_config(), also=beside, rule=STRICT)
     assert done.page is not None
