@@ -133,7 +133,7 @@ def test_the_command_tells_by_its_exit_code(
 def test_an_interrupted_run_ends_the_decoding_at_once(
     folder: Path, untrained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     aborted: list[bool] = []
