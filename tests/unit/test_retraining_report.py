@@ -76,6 +76,12 @@ def test_the_page_says_what_and_why_and_escapes_names(report: RetrainReport):
     assert "set <one>" not in page
 
 
+def test_a_reason_is_told_once(report: RetrainReport):
+    assert report.decision is not None
+    told = dataclasses.replace(report, message=f"models:/iamsb/1 stays: {report.decision.reasons[0]}")
+    assert render_retraining(told).count("falls by 5.00 points") == 1
+
+
 def test_the_first_champion_has_a_page_without_a_comparison(report: RetrainReport):
     first = dataclasses.replace(
         report,
