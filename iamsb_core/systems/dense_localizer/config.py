@@ -30,6 +30,8 @@ class DenseLocalizerConfig:
     """coarser levels are added to finer ones before the heads, as in FPN; ActionFormer has none"""
     cross_modal: bool = True
     """a stream's localiser also reads the other stream's features"""
+    use_fine: bool = True
+    """the fine track's features stand beside those of the cell that they lie in"""
     feature_masking: float = 0.1
     """share of feature dims hidden per clip in training (ours)"""
     drop_share: float = 0.1

@@ -30,7 +30,10 @@ class DenseLocalizer(PyramidSystem):
 
     def __init__(self, config: DenseLocalizerConfig, streams: Streams) -> None:
         super().__init__(config, streams)
-        inputs = [StreamInput(streams.of(m), feature_masking=config.feature_masking) for m in STREAMS]
+        inputs = [
+            StreamInput(streams.of(m), feature_masking=config.feature_masking, use_fine=config.use_fine)
+            for m in STREAMS
+        ]
         dims = [stream_input.dim for stream_input in inputs]
         self.stream_inputs = nn.ModuleList(inputs)
         self.localizers = nn.ModuleList(StreamLocalizer(own, other, config) for own, other in (dims, reversed(dims)))

@@ -18,14 +18,15 @@ from iamsb_core.systems.sampling import sample_cells
 
 
 class StreamInput(nn.Module):
-    """Standardised main features of every cell, followed by the fine features that lie in the cell."""
+    """Standardised main features of every cell, followed by the fine features that lie in the cell if wanted."""
 
-    def __init__(self, stream: StreamSpec, *, feature_masking: float = 0.0) -> None:
+    def __init__(self, stream: StreamSpec, *, feature_masking: float = 0.0, use_fine: bool = True) -> None:
         super().__init__()
         self.stream, self.feature_masking = stream, feature_masking
         self.standardise = Standardise(stream.dim)
-        self.fine_standardise = Standardise(stream.fine_dim) if stream.fine_dim else None
-        self.num_fine = round(stream.hop_seconds / stream.fine_hop_seconds) if stream.fine_dim else 0
+        reads_fine = use_fine and stream.fine_dim > 0
+        self.fine_standardise = Standardise(stream.fine_dim) if reads_fine else None
+        self.num_fine = round(stream.hop_seconds / stream.fine_hop_seconds) if reads_fine else 0
         self.dim = stream.dim + self.num_fine * stream.fine_dim
 
     def forward(self, batch: StreamBatch, noise: Noise) -> tuple[Tensor, Tensor]:
