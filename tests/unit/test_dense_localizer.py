@@ -62,7 +62,8 @@ def test_levels_halve_and_the_finest_has_every_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"top_down": True}, {"window_cells": None}, {"num_stem_blocks": 0}, {"num_levels": 1}]
+    "change",
+    [{"top_down": True}, {"window_cells": None}, {"num_stem_blocks": 0}, {"num_levels": 1}, {"use_fine": False}],
 )
 def test_every_variant_runs_and_learns(change: dict[str, int | bool | None]) -> None:
     system, given = made(replace(TINY, **change)).train(), batch()
