@@ -78,8 +78,18 @@ def published() -> FpnTransformerConfig:
 
 
 def compact() -> FpnTransformerConfig:
-    """Small enough to train on two CPU cores in minutes."""
-    return FpnTransformerConfig(dim=96, num_stem_blocks=1, num_levels=5, expansion=2, feature_masking=0.1)
+    """Small enough to train on two CPU cores in minutes.
+
+    Its focal loss counts in full (ours): at 0.01 the audio model finds next to nothing on a few hundred clips.
+    """
+    return FpnTransformerConfig(
+        dim=96,
+        num_stem_blocks=1,
+        num_levels=5,
+        expansion=2,
+        feature_masking=0.1,
+        loss=PyramidLossConfig(classification_weight=1.0),
+    )
 
 
 PRESETS = {"paper": paper, "published": published, "compact": compact}
