@@ -123,7 +123,7 @@ def _cluster(num_threads: int, address: str | None) -> Iterator[Client]:
             n_workers=1,
             threads_per_worker=num_threads,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: two may probe at once, and this machine alone looks
             memory_limit=None,
             silence_logs=logging.ERROR,
         ) as cluster,

@@ -124,14 +124,14 @@ class DecodingProcess:
 
     def _wait(self, path: str, started: float, allowed_seconds: float) -> tuple[dict[str, Any], list[int]]:
         while True:
-            if (received := self._inbox.receive()) is not None:
-                return received
             if time.monotonic() > started + allowed_seconds:
                 message = f"{path} was given up after {allowed_seconds:.1f} s; raise the limit if the file is sound"
                 raise DecodeError(message, kind="timeout")
             if (resident := self.resident_bytes()) > self._limits.memory_bytes:
                 limit = f"{resident >> 20} MiB of memory, above the limit of {self._limits.memory_bytes >> 20} MiB"
                 raise DecodeError(f"decoding {path} took {limit}; raise it or scale the video down", kind="memory")
+            if (received := self._inbox.receive()) is not None:
+                return received
 
     def _crash(self, path: str, accepted: bool) -> CrashError:
         try:

@@ -165,7 +165,12 @@ def test_a_hang_costs_its_own_file(dataset: Manifest) -> None:
 
 def test_a_cluster_by_its_address_does_the_same(dataset: Manifest, index: MediaIndex, tmp_path: Path) -> None:
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, memory_limit=None
+        n_workers=2,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=None,
     ) as cluster:
         there = probe_dataset(dataset, index, dask_address=cluster.scheduler_address)
     here = probe_dataset(dataset, MediaIndex(tmp_path / "other.sqlite"), num_threads=2)
