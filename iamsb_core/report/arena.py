@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
 from statistics import fmean
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, stream_name
@@ -24,10 +22,10 @@ from iamsb_core.metrics.labels import Labels
 from iamsb_core.metrics.metric_report import MetricReport
 from iamsb_core.metrics.plots import dense_protocol
 from iamsb_core.metrics.slices import telling
+from iamsb_core.report import templates
 from iamsb_core.report.line_chart import LineChart, line_chart
 from iamsb_core.systems.cost import SystemCost
 
-_PACKAGE = "iamsb_core.report"
 SIGNIFICANT = 0.05
 
 
@@ -231,19 +229,16 @@ class DatasetPage:
 
 def render_arena(arena: Arena) -> str:
     """The page."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("arena.html.jinja").render(
-        arena=arena,
-        pages=tuple(_page(one) for one in arena.datasets),
-        significant=SIGNIFICANT,
-        style=files(_PACKAGE).joinpath("report.css").read_text(encoding="utf-8"),
-        version=version("iamsb"),
+    return (
+        templates.environment()
+        .get_template("arena.html.jinja")
+        .render(
+            arena=arena,
+            pages=tuple(_page(one) for one in arena.datasets),
+            significant=SIGNIFICANT,
+            style=templates.assets("report.css"),
+            version=version("iamsb"),
+        )
     )
 
 

@@ -6,18 +6,15 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from iamsb_core.media.isolation import MediaDecoder
+from iamsb_core.report import templates
 from iamsb_core.report.data_card import STREAM_NAMES, data_card
 from iamsb_core.report.data_card_pictures import example_view
 
-_PACKAGE = "iamsb_core.report"
 CARD_FILES = ("data_card.html", "data_card.json")
 _NOUNS = {"audio": "Sound", "visual": "Picture"}
 
@@ -52,23 +49,20 @@ def write_data_card(dataset: Path, *, licence: str | None = None) -> Path:
 
 def render_data_card(dataset: Path, card: Mapping[str, Any]) -> str:
     """The page of this card; the examples' pictures are taken from the dataset's clips."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     with MediaDecoder() as decoder:
         views = [example_view(dataset, example, decoder) for example in card["examples"]]
-    return environment.get_template("data_card.html.jinja").render(
-        card=card,
-        views=[(_NOUNS[name], [view for view in views if view.example["stream"] == name]) for name in STREAM_NAMES],
-        methods={name: _methods(card, name) for name in STREAM_NAMES},
-        bars={name: {split: _bars(card, split, name) for split in card["splits"]} for name in STREAM_NAMES},
-        config=json.dumps(card["config"], indent=1),
-        nouns=_NOUNS,
-        style="".join(files(_PACKAGE).joinpath(name).read_text(encoding="utf-8") for name in _STYLES),
+    return (
+        templates.environment()
+        .get_template("data_card.html.jinja")
+        .render(
+            card=card,
+            views=[(_NOUNS[name], [view for view in views if view.example["stream"] == name]) for name in STREAM_NAMES],
+            methods={name: _methods(card, name) for name in STREAM_NAMES},
+            bars={name: {split: _bars(card, split, name) for split in card["splits"]} for name in STREAM_NAMES},
+            config=json.dumps(card["config"], indent=1),
+            nouns=_NOUNS,
+            style=templates.assets(*_STYLES),
+        )
     )
 
 

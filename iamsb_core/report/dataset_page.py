@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iamsb_core.datasets.checks.findings import SEVERITIES, Finding, Severity, counted
 from iamsb_core.datasets.checks.sizes import SplitSize
 from iamsb_core.datasets.statistics import Histogram
 from iamsb_core.datasets.validation import ValidationReport
+from iamsb_core.report import templates
 from iamsb_core.report.charts import HEIGHT, WIDTH, Chart, chart
 from iamsb_core.report.headline import joined, visible
 
-_PACKAGE = "iamsb_core.report"
 _NUM_EXAMPLES = 10
 _HEADINGS: dict[Severity, tuple[str, str]] = {
     "error": ("Errors", "They make training, or its numbers, wrong."),
@@ -66,18 +63,12 @@ class HistogramView:
 
 def render_dataset_page(report: ValidationReport) -> str:
     """The page of a check."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment()
     environment.filters["visible"] = visible
     total = _total(report.splits)
     return environment.get_template("dataset.html.jinja").render(
         report=report,
-        style=_asset("report.css") + _asset("dataset.css"),
+        style=templates.assets("report.css") + templates.assets("dataset.css"),
         headline=headline(report),
         verdict=_verdict(report),
         groups=[(severity, *_HEADINGS[severity], _views(report, severity)) for severity in SEVERITIES],
@@ -89,10 +80,6 @@ def render_dataset_page(report: ValidationReport) -> str:
         streams={"audio": "Sound", "visual": "Picture", "all": "Clips"},
         version=version("iamsb"),
     )
-
-
-def _asset(name: str) -> str:
-    return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def headline(report: ValidationReport) -> str:

@@ -6,12 +6,10 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from iamsb_core.media.clip import DecodedClip
+from iamsb_core.report import templates
 from iamsb_core.report.drawing import Tick, curve_path, envelope_path, thumbnails, ticks
 from iamsb_core.report.evidence import LANES, NOUNS, LaneName, Report, ReportedSegment
 from iamsb_core.report.evidence_tables import Table
@@ -22,7 +20,6 @@ from iamsb_core.report.spectrogram import spectrogram_uri
 from iamsb_core.report.tables import tables
 from iamsb_core.report.verdict import score_text
 
-_PACKAGE = "iamsb_core.report"
 _NARROWEST_PERCENT = 0.2
 _TITLES: dict[LaneName, str] = {"audio": "Sound", "visual": "Picture", "fused": "Fused"}
 
@@ -144,15 +141,10 @@ def render_html(report: Report, clip: DecodedClip, folder: Path | None = None, *
 
     It plays the media from where it lies, as seen from `folder`, or from its own bytes with embed_video.
     """
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
-        page=_page(report, clip, player(report.media_path, folder, export(report, "vtt"), embed=embed_video))
+    return (
+        templates.environment()
+        .get_template("report.html.jinja")
+        .render(page=_page(report, clip, player(report.media_path, folder, export(report, "vtt"), embed=embed_video)))
     )
 
 
@@ -169,13 +161,9 @@ def _page(report: Report, clip: DecodedClip, plays: Player) -> Page:
         tables=tables(report),
         name=visible(report.media.name),
         duration=clock(duration_seconds),
-        style=_asset("report.css"),
-        script=_asset("report.js"),
+        style=templates.assets("report.css"),
+        script=templates.assets("report.js"),
     )
-
-
-def _asset(name: str) -> str:
-    return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def _lane_view(name: LaneName, report: Report, duration_seconds: float) -> LaneView:

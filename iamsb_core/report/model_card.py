@@ -9,20 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.metrics.bootstrap import Interval
 from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
 from iamsb_core.report import model_card_words as words
+from iamsb_core.report import templates
 from iamsb_core.report.model_card_words import ModelDescription
 from iamsb_core.report.model_figures import FUSED, ModelFigures, TrainingData
 
-_PACKAGE = "iamsb_core.report"
 _NAMES = {FUSED: "both, fused", "audio": "sound", "visual": "picture"}
 _AR = "10"
 """the number of proposals whose recall is shown"""
@@ -86,25 +84,15 @@ def write_model_card(
     brief = _render("model_card.md.jinja", **content, brief=True)
     return CardText(
         markdown=_render("model_card.md.jinja", **content, brief=False),
-        html=_render("model_card.html.jinja", **content, style=_style()),
+        html=_render("model_card.html.jinja", **content, style=templates.assets("report.css", "dataset.css")),
         description=brief if len(brief) <= MOST_CHARACTERS else f"{brief[: MOST_CHARACTERS - 4].rstrip()} ...",
     )
 
 
 def _render(template: str, **content: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=template.endswith(".html.jinja"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment()
     environment.filters |= {"cell": _cell, "marked": _marked}
     return environment.get_template(template).render(**content)
-
-
-def _style() -> str:
-    return "".join(files(_PACKAGE).joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "dataset.css"))
 
 
 def _cell(text: str) -> str:

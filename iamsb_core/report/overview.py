@@ -12,13 +12,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from iamsb_core.report import templates
 from iamsb_core.report.evidence import LANES, NOUNS
 from iamsb_core.report.exports.tables import harmless
 from iamsb_core.report.headline import clock, visible
@@ -26,7 +24,6 @@ from iamsb_core.report.write import HTML_FILE, POSTER_FILE
 
 FORMAT = "iamsb-summary"
 FORMAT_VERSION = 1
-_PACKAGE = "iamsb_core.report"
 _COLUMNS = (
     "video", "state", "decision", "clip_score", "duration_seconds", "num_audio", "num_visual", "num_fused",
     "audio", "visual", "fused", "num_warnings", "report", "error",
@@ -131,20 +128,17 @@ def render_overview(data: Mapping[str, Any], posters: Mapping[str, str | None]) 
 
     posters: data URIs of pictures by the video's path.
     """
-    script, style = _asset("overview.js"), _asset("overview.css")
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("overview.html.jinja").render(
-        data=data,
-        rows=[_view(row, posters.get(row["video"])) for row in data["videos"]],
-        style=style,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    script, style = templates.assets("overview.js"), templates.assets("overview.css")
+    return (
+        templates.environment()
+        .get_template("overview.html.jinja")
+        .render(
+            data=data,
+            rows=[_view(row, posters.get(row["video"])) for row in data["videos"]],
+            style=style,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        )
     )
 
 
@@ -182,10 +176,6 @@ def _poster(row: OverviewRow) -> str | None:
     if path is None or not path.is_file():
         return None
     return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-
-
-def _asset(name: str) -> str:
-    return files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def _replace(path: Path, text: str) -> None:

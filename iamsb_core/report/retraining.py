@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iamsb_core.metrics.promotion import Decision, PromotionRule
+from iamsb_core.report import templates
 
-_PACKAGE = "iamsb_core.report"
 MOST_NAMED = 20
 """videos of each kind of change that the page names; the JSON has all"""
 
@@ -81,16 +78,13 @@ class RetrainReport:
 
 def render_retraining(report: RetrainReport) -> str:
     """The page."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("retraining.html.jinja").render(
-        report=report,
-        most=MOST_NAMED,
-        style=files(_PACKAGE).joinpath("report.css").read_text(encoding="utf-8"),
-        version=version("iamsb"),
+    return (
+        templates.environment()
+        .get_template("retraining.html.jinja")
+        .render(
+            report=report,
+            most=MOST_NAMED,
+            style=templates.assets("report.css"),
+            version=version("iamsb"),
+        )
     )

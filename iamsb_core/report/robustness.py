@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from iamsb_core.manifest import stream_name
 from iamsb_core.media.perturbations.spec import KINDS, LEVELS, KindName, PerturbationSpec
 from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
+from iamsb_core.report import templates
 
-_PACKAGE = "iamsb_core.report"
 _NOUNS = {"audio": "sound", "visual": "picture"}
 _LEFT, _TOP, _WIDTH, _HEIGHT = 34.0, 10.0, 250.0, 120.0
 """the box of a chart's curves, in the units of its drawing"""
@@ -137,21 +134,14 @@ class Chart:
 
 def render_robustness(report: RobustnessReport) -> str:
     """The page."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("robustness.html.jinja")
+    page = templates.environment().get_template("robustness.html.jinja")
     return page.render(
         report=report,
         rows=rows(report),
         charts=tuple(_chart(report, kind) for kind in report.kinds),
         heights=tuple((_height(share), f"{100 * share:.0f}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)),
         box=(_LEFT, _TOP, _WIDTH, _HEIGHT),
-        style=files(_PACKAGE).joinpath("report.css").read_text(encoding="utf-8"),
+        style=templates.assets("report.css"),
         version=version("iamsb"),
     )
 

@@ -14,7 +14,7 @@ from iamsb_core.data.batch import Batch
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System
-from iamsb_core.systems.normalisation import StandardisedTrack, fit_standardisation
+from iamsb_core.systems.normalisation import fit_standardisation
 from iamsb_core.systems.pyramid.config import DecodingConfig, PyramidLossConfig, TargetConfig
 from iamsb_core.systems.pyramid.decoding import clip_proposals
 from iamsb_core.systems.pyramid.heads import StreamAnswers
@@ -88,9 +88,4 @@ class PyramidSystem(System[PyramidOutputs]):
 
     def fit_normalisation(self, batches: Iterable[Batch]) -> None:
         """One pass over the batches sets every track's mean and deviation."""
-        tracks = []
-        for modality, stream_input in self.inputs():
-            tracks.append(StandardisedTrack(modality, False, stream_input.standardise))
-            if stream_input.fine_standardise is not None:
-                tracks.append(StandardisedTrack(modality, True, stream_input.fine_standardise))
-        fit_standardisation(tracks, batches)
+        fit_standardisation([track for m, features in self.inputs() for track in features.tracks(m)], batches)
