@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from iamsb_core.metrics.plots import ap_figure, ar_figure, dense_protocol
 from iamsb_core.systems.base import System, create_system
 from iamsb_core.training.model_folder import LoadedModel, load_model
 from iamsb_core.training.predict import predict
+from iamsb_core.training.reconfigure import reconfigured
 from iamsb_core.training.seeding import seeded
 from iamsb_core.training.validation import flat_metrics, selection
 from storage.feature_source import StoredFeatures
@@ -31,7 +32,7 @@ from storage.home import Home
 from storage.prediction_store import PredictionStore
 from storage.refs import ManifestRef, ModelRef, PredictionRef
 from storage.registry import resolve_model
-from storage.tracking import TrackedRun, start_run
+from storage.tracking import TrackedRun, flat, start_run
 from tasks import progress
 from tasks.model_cards import dataset_name, measured, record_evaluation, write_card
 from tasks.policy import gpu_slot
@@ -60,16 +61,19 @@ class EvaluateJob:
     """what was done to the clips before their features were taken"""
     parent_run_id: str = ""
     """the MLflow run that this one is part of"""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """fields of the system's configuration that differ from those it was trained with"""
 
     @property
     def name(self) -> str:
         """Of its run in MLflow."""
-        return "-".join(["evaluate", self.dataset, self.split, *(one.text for one in self.perturbations)])
+        changes = (f"{name}={value}" for name, value in flat(self.changes).items() if self.changes)
+        return "-".join(["evaluate", self.dataset, self.split, *(one.text for one in self.perturbations), *changes])
 
     @property
     def is_for_the_card(self) -> bool:
         """Whether the model's card tells of it: it was asked for by itself, of clips as they are."""
-        return self.baselines and not self.perturbations
+        return self.baselines and not self.perturbations and not self.changes
 
     @property
     def tags(self) -> dict[str, str]:
@@ -115,7 +119,8 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
         reason = next(iter(unusable.values()), "it is empty")
         raise ValueError(f"no video of the {job.split} split of {job.root} has features: {reason}")
     source = CachedFeatures(stored)
-    found = predict_videos(model.system, model, source, videos, job.device)
+    system = reconfigured(model.system, job.changes) if job.changes else model.system
+    found = predict_videos(system, model, source, videos, job.device)
     manifest = manifest.with_durations({video_id: clip.duration_seconds for video_id, clip in found.items()})
     report = evaluate(manifest, found, job.protocol)
     others = _baselines(job, model, source, manifest, found) if job.baselines else {}
@@ -195,7 +200,7 @@ def _untrained(model: LoadedModel) -> System[Any]:
 def _record(run: TrackedRun, job: EvaluateJob, done: Evaluation, dense: MetricReport) -> None:
     """The evaluation in MLflow, with curves."""
     about = {"model": job.model.uri, "split": job.split, "protocol": job.protocol, "device": job.device}
-    run.log_config({**about, "perturbations": [one.text for one in job.perturbations]})
+    run.log_config({**about, "perturbations": [one.text for one in job.perturbations], "changes": dict(job.changes)})
     run.set_tags({"iamsb.model.sha256": job.model.sha256, "iamsb.model.run_id": job.model.run_id})
     source = {"root": job.root, "dataset": job.dataset}
     run.log_dataset(f"{job.dataset}-{job.split}", job.manifest.sha256, context="evaluation", source=source)

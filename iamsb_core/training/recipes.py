@@ -53,12 +53,13 @@ def system_recipe(system: str, size: str, changes: Mapping[str, Any]) -> dict[st
     """A system's configuration at a size, as JSON data, with changes to nested fields of it."""
     check_size(system, size)
     chosen = system_type(system)
-    return _changed(plain(chosen.presets.get(size, chosen.config_type)()), changes)
+    return changed(plain(chosen.presets.get(size, chosen.config_type)()), changes)
 
 
-def _changed(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as JSON data, with changes to nested fields of it."""
     nested = {
-        key: _changed(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), dict) else value
+        key: changed(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), dict) else value
         for key, value in changes.items()
     }
     return base | nested

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,11 @@ class BudgetConfig:
     """What the witness bridge shares out between the streams."""
 
     num_steps: int = 12
-    """S_tgt, the sum over both streams"""
+    """S_tgt, the sum over both streams; 0: nothing is refined, every coarse segment is a result"""
     step_floor: int = 2
     query_floor: int = 2
+    allocation: Literal["witness", "even"] = "witness"
+    """even: both streams get the same, whatever the witness bridge says of them"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,15 +177,20 @@ class IamsbConfig:
     use_refinement: bool = True
     """False: the coarse segments are the result ("only CSB", with use_witness False)"""
 
+    @property
+    def refines(self) -> bool:
+        """Whether there is a refinement bridge, and a step for it to take."""
+        return self.use_refinement and self.budget.num_steps > 0
+
     def __post_init__(self) -> None:
         if self.dim % (2 * self.num_heads) != 0:
             raise ValueError(f"dim must be a multiple of 2 * num_heads, got {self.dim} and {self.num_heads}")
-        if not (self.use_coarse or self.use_refinement):
-            raise ValueError("without coarse and refinement bridge nothing finds segments; keep one of them")
+        if not (self.use_coarse or self.refines):
+            raise ValueError("without coarse bridge and refinement steps nothing finds segments; keep one of them")
         if self.coarse.num_queries % 2 or self.coarse.num_queries < 2 * self.budget.query_floor:
             raise ValueError(f"num_queries must be even and cover both floors, got {self.coarse.num_queries}")
-        if self.budget.num_steps % 2 or self.budget.num_steps < 2 * self.budget.step_floor:
-            raise ValueError(f"num_steps must be even and cover both floors, got {self.budget.num_steps}")
+        if self.budget.num_steps % 2 or 0 < self.budget.num_steps < 2 * self.budget.step_floor:
+            raise ValueError(f"num_steps must be 0, or even and cover both floors, got {self.budget.num_steps}")
         if self.budget.step_floor % 2 or self.budget.query_floor % 2:
             raise ValueError("budgets are even, so their floors must be")
 

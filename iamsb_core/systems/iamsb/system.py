@@ -58,14 +58,16 @@ class Iamsb(System[IamsbOutputs]):
         states = [trace.final.detached() for trace in coarse]
         energies = torch.stack([trace.energy for trace in coarse], dim=1)
         witness = None if self.witness is None else self.witness(*states, energies, present)
-        weights = _even_weights(present) if witness is None else witness.weights
+        weights = _even_weights(present)
+        if witness is not None and self.config.budget.allocation == "witness":
+            weights = witness.weights
         num_queries, num_steps = self._budgets(weights, present)
         sides = (None, None) if witness is None else (witness.audio, witness.visual)
         streams = []
         for place, (_, network) in enumerate(pairs):
             memory, dense = read[place]
             refinement = None
-            if self.config.use_refinement:
+            if self.config.refines:
                 counts, steps = ([row[place] for row in budget] for budget in (num_queries, num_steps))
                 pair = states[place], states[1 - place]
                 selection = _selection(pair[0], sides[place], counts, noise)
@@ -116,7 +118,7 @@ class Iamsb(System[IamsbOutputs]):
     def _budgets(self, weights: Tensor, present: Tensor) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """(N^a, N^v) and (S^a, S^v) of each clip; nothing without a refinement bridge to spend it."""
         shares, here, budget = weights.detach().double().tolist(), present.tolist(), self.config.budget
-        if not self.config.use_refinement:
+        if not self.config.refines:
             return [(0, 0)] * len(here), [(0, 0)] * len(here)
         return (
             stream_budgets(self.config.coarse.num_queries, shares, here, budget.query_floor),
