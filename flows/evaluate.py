@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.extract import ExtractConfig, extract
-from iamsb_core.manifest import Split
+from iamsb_core.manifest import Split, StreamName
 from iamsb_core.media.perturbations.spec import read_perturbations
 from iamsb_core.metrics.protocols import protocol as named_protocol
 from storage.home import Home
@@ -30,11 +30,12 @@ def evaluate(
     device: str = "auto",
     baselines: bool = True,
     perturb: tuple[str, ...] = (),
+    hidden: tuple[StreamName, ...] = (),
     parent_run_id: str = "",
 ) -> Evaluation:
     """Score a model on one split of a dataset, or on a view of it that is perturbed, such as `jpeg:3`.
 
-    parent_run_id: the run in MLflow that this one is part of.
+    hidden: streams that the model has to do without. parent_run_id: the run in MLflow that this one is part of.
     """
     home = Home.current()
     rules, perturbations = named_protocol(protocol), read_perturbations(perturb)
@@ -54,5 +55,6 @@ def evaluate(
         baselines=baselines,
         perturbations=perturbations,
         parent_run_id=parent_run_id,
+        hidden=hidden,
     )
     return evaluate_model(job)

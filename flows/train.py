@@ -10,6 +10,7 @@ from prefect import flow
 
 from flows.extract import ExtractConfig, Extraction, extract
 from iamsb_core.digest import plain
+from iamsb_core.manifest import StreamName
 from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.recipes import check_size, system_recipe, training_recipe
 from storage.home import Home
@@ -35,8 +36,16 @@ class TrainFlowConfig:
     """one of the system's own, such as `long` of fpn-transformer"""
     device: str = "auto"
     max_bad_share: float = 0.5
+    num_clips: int | None = None
+    """of the train split, at most; None: all"""
+    hidden: tuple[StreamName, ...] = ()
+    """streams that training does without, as if no clip had them"""
 
     def __post_init__(self) -> None:
+        if self.num_clips is not None and self.num_clips < 1:
+            raise ValueError(f"num_clips must be at least 1, got {self.num_clips}; leave it out to train on all clips")
+        if len(set(self.hidden)) > 1:
+            raise ValueError("training needs a stream; hide one of audio and visual at most")
         checked_system_config(self.system, self.system_config)
         if self.size != "auto":
             check_size(self.system, self.size)
@@ -79,6 +88,8 @@ def job_of(dataset: str, config: TrainFlowConfig, extracted: Extraction, home: H
         training=config.training,
         device=config.device,
         home=home,
+        num_clips=config.num_clips,
+        hidden=config.hidden,
     )
 
 

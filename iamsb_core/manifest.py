@@ -16,6 +16,7 @@ from iamsb_core.timeline import Segment, merge_segments
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+StreamName = Literal["audio", "visual"]
 Label = Literal["segments", "clip", "none"]
 """what a benchmark says of a video: when it was forged, only whether it was, or nothing (a hidden test set)"""
 
@@ -31,9 +32,10 @@ NO_STREAM = Modality(0)
 STREAMS: tuple[Modality, Modality] = (Modality.AUDIO, Modality.VISUAL)
 
 
-def stream_name(modality: Modality) -> str:
+def stream_name(modality: Modality) -> StreamName:
     """The one name of a stream in files, metrics and reports: `audio` or `visual`."""
-    return {Modality.AUDIO: "audio", Modality.VISUAL: "visual"}[modality]
+    names: dict[Modality, StreamName] = {Modality.AUDIO: "audio", Modality.VISUAL: "visual"}
+    return names[modality]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from iamsb_core.data.source import StoredTrack
 from iamsb_core.encoders.base import EncoderSpec, Streams, StreamSpec
-from iamsb_core.manifest import STREAMS, Modality, VideoRecord, stream_name
+from iamsb_core.manifest import STREAMS, Modality, StreamName, VideoRecord, stream_name
 from iamsb_core.timeline import Segment
 from storage.feature_store import FeatureStore
 
@@ -15,12 +15,16 @@ class StoredFeatures:
     """A FeatureSource over a feature store: what `iamsb_core.data.source` describes.
 
     The specs must be resolved (`iamsb_core.encoders.load.resolve_spec`), since their identity finds the features.
+    hidden: names of streams that are held back, as if no clip had them.
     """
 
-    def __init__(self, store: FeatureStore, audio: EncoderSpec, visual: EncoderSpec) -> None:
+    def __init__(
+        self, store: FeatureStore, audio: EncoderSpec, visual: EncoderSpec, *, hidden: Collection[StreamName] = ()
+    ) -> None:
         if audio.modality is not Modality.AUDIO or visual.modality is not Modality.VISUAL:
             raise ValueError(f"wanted an audio and a visual encoder in that order, got {audio.name} and {visual.name}")
         self.store = store
+        self._hidden = frozenset(hidden)
         self._specs = {Modality.AUDIO: audio, Modality.VISUAL: visual}
         self._identities = {modality: spec.identity for modality, spec in self._specs.items()}
         self._streams: Streams | None = None
@@ -34,6 +38,8 @@ class StoredFeatures:
 
     def read(self, video: VideoRecord, modality: Modality, window: Segment | None = None) -> StoredTrack | None:
         """As the protocol says. Raises ValueError too, where the clip's extraction failed."""
+        if stream_name(modality) in self._hidden:
+            return None
         return self.store.read(self._identities[modality], _sha256(video), window)
 
     def unusable(self, videos: Iterable[VideoRecord]) -> dict[str, str]:
@@ -46,6 +52,9 @@ class StoredFeatures:
             problems = []
             num_absent = 0
             for modality in STREAMS:
+                if stream_name(modality) in self._hidden:
+                    num_absent += 1
+                    continue
                 record = tables[modality].get(video.media_sha256 or "")
                 if record is None:
                     problems.append(f"{stream_name(modality)}: not extracted")

@@ -19,7 +19,7 @@ from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.source import FeatureSource
 from iamsb_core.digest import digest, file_sha256, plain
 from iamsb_core.encoders.base import EncoderSpec
-from iamsb_core.manifest import Manifest, Split
+from iamsb_core.manifest import Manifest, Split, StreamName
 from iamsb_core.metrics.calibration import Calibration
 from iamsb_core.report.build import software_versions
 from iamsb_core.report.model_figures import ModelFigures, TrainingData, training_data
@@ -80,6 +80,10 @@ class TrainJob:
     more: tuple[MoreData, ...] = ()
     start: ModelRef | None = None
     """the model whose weights it begins with; None: from scratch"""
+    num_clips: int | None = None
+    """of the train split, at most; the same ones for every system and seed. None: all"""
+    hidden: tuple[StreamName, ...] = ()
+    """streams that training and its looks at the dev split do without, as if no clip had them"""
 
     @property
     def recipe(self) -> str:
@@ -95,7 +99,9 @@ class TrainJob:
     def data_sha256(self) -> str:
         """Of the truth and the media, of all datasets."""
         own = self.manifest.sha256
-        return digest([own, *(one.manifest.sha256 for one in self.more)]) if self.more else own
+        every = digest([own, *(one.manifest.sha256 for one in self.more)]) if self.more else own
+        part = {"num_clips": self.num_clips, "hidden": self.hidden}
+        return digest([every, part]) if self.num_clips is not None or self.hidden else every
 
     @property
     def folder(self) -> Path:
@@ -136,11 +142,11 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
         if (done := _outcome(job)) is not None:
             log.info("trained before with the same data, code and settings: run %s", done.run_id)
             return done
-        source = StoredFeatures(FeatureStore(job.home.features), job.audio, job.visual)
+        source = StoredFeatures(FeatureStore(job.home.features), job.audio, job.visual, hidden=job.hidden)
         with _run(job) as run, gpu_slot(job.device):
             _describe(run, job, manifest)
             cached, dev = CachedFeatures(source), _split(source, manifest, "dev")
-            _train(run, job, cached, _split(source, manifest, "train"), dev)
+            _train(run, job, cached, _some(_split(source, manifest, "train"), job.num_clips), dev)
             record_training(run, _data(job, manifest), _dev_figures(job, cached, dev))
             model = register_model(job.home, log_model(run, job.folder / MODEL_FOLDER))
             write_card(job.home, model)
@@ -207,7 +213,9 @@ def _describe(run: TrackedRun, job: TrainJob, manifest: Manifest) -> None:
     """Everything that the run's numbers rest on."""
     config = {"system": job.system, "system_config": job.system_config, "training": plain(job.training)}
     start = {} if job.start is None else {"start": job.start.uri}
-    run.log_config({**config, **start, "seed": job.training.seed, "device": job.device})
+    part = {} if job.num_clips is None else {"num_clips": job.num_clips}
+    part |= {"hidden": " ".join(job.hidden)} if job.hidden else {}
+    run.log_config({**config, **start, **part, "seed": job.training.seed, "device": job.device})
     run.set_tags({"iamsb.job": job.digest, "iamsb.code": code_digest(), "iamsb.system": job.system})
     source = {"root": job.root, "dataset": job.dataset}
     source |= {f"more_{place}": str(one.root) for place, one in enumerate(job.more, 1)}
@@ -233,6 +241,15 @@ def _split(source: StoredFeatures, manifest: Manifest, split: Split) -> Manifest
             "give a dataset with one"
         )
     return found
+
+
+def _some(manifest: Manifest, num_clips: int | None) -> Manifest:
+    """At most so many clips, chosen by the digest of their names: fewer of them are a part of more."""
+    if num_clips is None or num_clips >= len(manifest.videos):
+        return manifest
+    chosen = sorted(manifest.videos, key=lambda video: digest(video.video_id))[:num_clips]
+    names = {video.video_id for video in chosen}
+    return replace(manifest, videos=tuple(video for video in manifest.videos if video.video_id in names))
 
 
 def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifest, dev: Manifest) -> None:

@@ -14,7 +14,7 @@ import torch
 from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.source import FeatureSource
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.manifest import Manifest, Split, VideoRecord
+from iamsb_core.manifest import Manifest, Split, StreamName, VideoRecord
 from iamsb_core.media.perturbations.spec import PerturbationSpec
 from iamsb_core.metrics.baselines import random_predictions
 from iamsb_core.metrics.evaluate import evaluate
@@ -61,6 +61,8 @@ class EvaluateJob:
     """what was done to the clips before their features were taken"""
     parent_run_id: str = ""
     """the MLflow run that this one is part of"""
+    hidden: tuple[StreamName, ...] = ()
+    """streams that the model does without, as if no clip had them; their truth counts all the same"""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """fields of the system's configuration that differ from those it was trained with"""
 
@@ -68,18 +70,19 @@ class EvaluateJob:
     def name(self) -> str:
         """Of its run in MLflow."""
         changes = (f"{name}={value}" for name, value in flat(self.changes).items() if self.changes)
-        return "-".join(["evaluate", self.dataset, self.split, *(one.text for one in self.perturbations), *changes])
+        conditions = (*(one.text for one in self.perturbations), *(f"without-{name}" for name in self.hidden))
+        return "-".join(["evaluate", self.dataset, self.split, *conditions, *changes])
 
     @property
     def is_for_the_card(self) -> bool:
         """Whether the model's card tells of it: it was asked for by itself, of clips as they are."""
-        return self.baselines and not self.perturbations and not self.changes
+        return self.baselines and not (self.perturbations or self.changes or self.hidden)
 
     @property
     def tags(self) -> dict[str, str]:
         """What its run in MLflow is found by."""
         tags = {"kind": "evaluate", "iamsb.perturbations": " ".join(one.text for one in self.perturbations)}
-        tags |= {"mlflow.parentRunId": self.parent_run_id}
+        tags |= {"mlflow.parentRunId": self.parent_run_id, "iamsb.hidden": " ".join(self.hidden)}
         return {name: text for name, text in tags.items() if text}
 
 
@@ -112,7 +115,7 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     model, _ = load(job.home, job.model.uri, job.device)
     store = FeatureStore(job.home.features)
     specs = (model.card.audio_encoder, model.card.visual_encoder)
-    stored = StoredFeatures(store, *(spec.perturbed(job.perturbations) for spec in specs))
+    stored = StoredFeatures(store, *(spec.perturbed(job.perturbations) for spec in specs), hidden=job.hidden)
     unusable = stored.unusable(manifest.videos)
     videos = tuple(video for video in manifest.videos if video.video_id not in unusable)
     if not videos:
