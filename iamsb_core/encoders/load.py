@@ -97,6 +97,15 @@ def load_encoder(spec: EncoderSpec, device: torch.device | str = "cpu") -> Encod
     return clip.ClipEncoder(resolved, folder, on)
 
 
+def outdated(spec: EncoderSpec) -> str | None:
+    """Why no release that works like this one makes such features any more; None where it does, given the weights."""
+    try:
+        _check(spec.perturbed(()))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _audio_spec(text: str, dtype: Dtype) -> EncoderSpec:
     if text == "handcrafted":
         return EncoderSpec(name="handcrafted-audio", version=handcrafted_audio.VERSION)
