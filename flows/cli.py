@@ -8,7 +8,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from flows.commandline import comparing, datasets, desk, features, localize, machine, models, scoring, submission, watch
+from flows.commandline import (
+    comparing,
+    datasets,
+    desk,
+    features,
+    localize,
+    machine,
+    models,
+    reproducing,
+    retention,
+    scoring,
+    submission,
+    watch,
+)
 from flows.commandline.options import app
 from flows.commandline.panels import arrange
 from flows.terminal import DONE, end_on_sigterm
@@ -23,6 +36,8 @@ __all__ = [
     "machine",
     "main",
     "models",
+    "reproducing",
+    "retention",
     "scoring",
     "submission",
     "watch",

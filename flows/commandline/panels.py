@@ -10,8 +10,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     "First contact": ("demo", "doctor"),
     "Videos": ("localize", "watch", "desk", "export"),
     "Data": ("dataset", "forge", "extract", "features"),
-    "Models": ("train", "evaluate", "robustness", "compare", "predict", "submission", "score"),
-    "Operations": ("up", "down", "rollback"),
+    "Models": ("train", "evaluate", "robustness", "compare", "reproduce", "predict", "submission", "score"),
+    "Operations": ("up", "down", "rollback", "gc", "backup", "restore", "store"),
 }
 """by title; a command that is in none of them comes last, under Others"""
 OTHERS = "Others"
