@@ -63,7 +63,7 @@ WITHOUT_FLOWS = frozenset(
         "submission.check",
     }
     | {"localize.export", "watch.watch"}
-    | {"machine.down", "machine.doctor", "rollback.rollback"}
+    | {"experiment.listed", "machine.down", "machine.doctor", "rollback.rollback"}
 )
 """These read and report; nothing of theirs is recorded, so they start no server."""
 

@@ -10,7 +10,17 @@ PANELS: dict[str, tuple[str, ...]] = {
     "First contact": ("demo", "doctor"),
     "Videos": ("localize", "watch", "desk", "export"),
     "Data": ("dataset", "forge", "extract", "features"),
-    "Models": ("train", "evaluate", "robustness", "compare", "reproduce", "predict", "submission", "score"),
+    "Models": (
+        "train",
+        "evaluate",
+        "robustness",
+        "compare",
+        "experiment",
+        "reproduce",
+        "predict",
+        "submission",
+        "score",
+    ),
     "Operations": ("up", "down", "rollback", "gc", "backup", "restore", "store"),
 }
 """by title; a command that is in none of them comes last, under Others"""

@@ -35,7 +35,7 @@ def compare(
     if split not in SPLITS:
         raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
     places = [(name, root), *map(_place, also)]
-    numbers = _numbers(seeds)
+    numbers = numbers_of(seeds)
     serve(orchestrator)
     from flows.compare import CompareConfig, Contest  # noqa: PLC0415 - imports Prefect, which reads the server's address
     from flows.compare import compare as flow  # noqa: PLC0415
@@ -65,7 +65,8 @@ def _place(text: str) -> tuple[str, Path]:
     return name, Path(root)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Seeds from `0,1,2`."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:

@@ -35,7 +35,7 @@ def robustness(
     if split not in SPLITS:
         raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
     named_protocol(protocol)
-    chosen = {"kinds": _kinds(kinds), "levels": _levels(levels)}
+    chosen = {"kinds": kinds_of(kinds), "levels": levels_of(levels)}
     serve(orchestrator)
     from flows.robustness import robustness as flow  # noqa: PLC0415 - imports Prefect, which reads the server's address
 
@@ -57,13 +57,13 @@ def robustness(
     return {"table": plain(rows(done.report)), **plain(done.report), **about}
 
 
-def _kinds(text: str) -> tuple[KindName, ...]:
+def kinds_of(text: str) -> tuple[KindName, ...]:
     """Raises ValueError for an unknown one, naming the nearest."""
     names = KIND_NAMES if text == "all" else tuple(dict.fromkeys(word.strip() for word in text.split(",")))
     return tuple(PerturbationSpec(kind=cast("KindName", name), level=1).kind for name in names)
 
 
-def _levels(text: str) -> tuple[Level, ...]:
+def levels_of(text: str) -> tuple[Level, ...]:
     """Raises ValueError for a level that there is not."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() for word in words):

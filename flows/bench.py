@@ -1,0 +1,107 @@
+"""Train and score variants on a dataset under shared terms; the general way to run an ablation of any system.
+
+Trainings are found again by their content, so that experiments share those that they have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flows.compare import Contest
+from flows.evaluate import evaluate
+from flows.extract import Extraction, extract
+from flows.train import TrainFlowConfig, job_of
+from flows.variants import Condition, Variant
+from iamsb_core.configuration import parse
+from iamsb_core.digest import plain
+from iamsb_core.manifest import Split
+from iamsb_core.metrics.protocols import protocol as named_protocol
+from iamsb_core.training.config import TrainConfig
+from iamsb_core.training.recipes import changed
+from storage.home import Home
+from tasks.features import check_truth
+from tasks.fitting import TrainedModel
+from tasks.models import train_system
+from tasks.scoring import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What all variants of an experiment share."""
+
+    seeds: tuple[int, ...] = (0,)
+    size: str = "auto"
+    """`paper` or `compact`; auto: `paper` on a GPU, `compact` on a CPU"""
+    epochs: int | None = None
+    """None: those of each system's schedule"""
+    num_clips: int | None = None
+    """of the train split, at most; None: all"""
+    encoders: str | None = None
+    """None: the experiment's own"""
+    split: Split = "test"
+    protocol: str = "lavdf"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"name at least one seed, each once, got {list(self.seeds)}")
+        named_protocol(self.protocol)
+
+    def training_of(self, variant: Variant, seed: int) -> TrainFlowConfig:
+        """One training of a variant, with nothing left open. Raises ValueError for a setting that there is not."""
+        assert variant.system is not None
+        encoders = variant.encoders or self.encoders
+        usual = TrainFlowConfig(
+            system=variant.system,
+            size=self.size,
+            system_config=dict(variant.system_config),
+            encoders="handcrafted" if encoders is None else encoders,
+            device=self.device,
+            num_clips=self.num_clips,
+            hidden=variant.hidden,
+        ).resolved()
+        schedule = plain(usual.training) | ({} if self.epochs is None else {"epochs": self.epochs})
+        settings = changed(schedule, variant.training) | {"seed": seed}
+        return replace(usual, training=parse(TrainConfig, settings, where=f"schedule of {variant.name}"))
+
+
+class Bench:
+    """One dataset that variants are trained or scored on: what is extracted once is there for all of them."""
+
+    def __init__(self, contest: Contest, terms: Terms) -> None:
+        self.contest, self.terms = contest, terms
+        self._extracted: dict[str, Extraction] = {}
+
+    def train(self, variant: Variant, seed: int) -> TrainedModel:
+        """Train a variant here, unless that was done before."""
+        config = self.terms.training_of(variant, seed)
+        return train_system(job_of(self.contest.dataset, config, self._features(config), Home.current()))
+
+    def evaluate(self, model: TrainedModel, condition: Condition, parent_run_id: str) -> Evaluation:
+        """Score a trained model here."""
+        return evaluate(
+            self.contest.root,
+            self.contest.dataset,
+            model.model.uri,
+            split=condition.split or self.terms.split,
+            protocol=self.terms.protocol,
+            device=self.terms.device,
+            baselines=False,
+            perturb=condition.perturb,
+            hidden=condition.hidden,
+            parent_run_id=parent_run_id,
+        )
+
+    def check(self, splits: tuple[Split, ...]) -> None:
+        """Raises ValueError where the dataset's truth is not fit for it."""
+        check_truth(self.contest.dataset, self.contest.root, splits, of_streams=True)
+
+    @property
+    def root(self) -> Path:
+        return self.contest.root
+
+    def _features(self, config: TrainFlowConfig) -> Extraction:
+        if config.encoders not in self._extracted:
+            self._extracted[config.encoders] = extract(self.contest.root, self.contest.dataset, config.features)
+        return self._extracted[config.encoders]

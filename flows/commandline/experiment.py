@@ -1,0 +1,61 @@
+"""Options of the command that answers named questions."""
+
+# ruff: noqa: PLR0917 - the parameters of a Typer command are its options
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commandline.options import Debug, Device, Json, app, carry_out
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="Which question; without it, all are listed.")] = "",
+    places: Annotated[
+        list[str] | None, typer.Argument(help="DATASET ROOT, and more pairs where it crosses datasets.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="What can be asked, with its source.")] = False,
+    systems: Annotated[
+        str, typer.Option(help="Names with commas, for questions that any system can be asked (default: its own).")
+    ] = "",
+    seeds: Annotated[str, typer.Option(help="Numbers with commas; every variant is trained with each.")] = "0",
+    size: Annotated[str, typer.Option(help="paper or compact; auto: by the machine.")] = "auto",
+    epochs: Annotated[int | None, typer.Option(min=1, help="For every variant (default: its schedule's).")] = None,
+    train_clips: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many clips at most (default: all).")
+    ] = None,
+    encoders: Annotated[str | None, typer.Option(help="As of `iamsb train` (default: the question's own).")] = None,
+    kinds: Annotated[str, typer.Option(help="Of perturbation, with commas (default: the question's own).")] = "",
+    levels: Annotated[str, typer.Option(help="Of perturbation, 1 to 5, with commas (default: its own).")] = "",
+    split: Annotated[str, typer.Option(help="dev or test.")] = "test",
+    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
+    device: Device = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder for the page (default: IAMSB_HOME/reports).")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Answer one of the papers' open questions: variants trained and scored, a page, and a finding in sentences."""
+    if listed or not name:
+        carry_out("experiment.listed", as_json, debug)
+    carry_out(
+        "experiment.experiment",
+        as_json,
+        debug,
+        name=name,
+        places=places or [],
+        systems=systems,
+        seeds=seeds,
+        size=size,
+        epochs=epochs,
+        train_clips=train_clips,
+        encoders=encoders,
+        kinds=kinds,
+        levels=levels,
+        split=split,
+        protocol=protocol,
+        device=device,
+        out=out,
+    )
