@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from iamsb_core.media.clip import DecodeError
+from iamsb_core.media.limits import MAX_PIXELS
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,aiff,au,"
@@ -24,6 +25,8 @@ FORMATS = (
 """FFmpeg's demuxers that read one local file; playlists (hls, dash, concat, sdp) name other files and are refused"""
 
 _MAX_FAILED_READS = 20
+_PADDING_PIXELS = 1 << 22
+"""codings work on blocks: a picture is somewhat larger inside than it is shown"""
 _LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 _SIGNATURES = (b"\x1aE\xdf\xa3", b"RIFF", b"\x00\x00\x01\xba", b"OggS", b"FLV", b"ID3", b"fLaC")
 
@@ -48,13 +51,26 @@ def check_file(path: Path) -> None:
         raise DecodeError(message, kind="pointer-file")
 
 
-def open_media(path: Path) -> InputContainer:
-    """The open container; close it (`with`). Raises DecodeError (`truncated`, `damaged`, `not-media`)."""
+def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """The open container; close it (`with`). Raises DecodeError (`truncated`, `damaged`, `not-media`).
+
+    max_pixels: a picture that turns out larger, whatever the header says, is damaged to the decoder.
+    """
     try:
         options = {"format_whitelist": FORMATS}
-        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+        limit = picture_limit(max_pixels)
+        container = av.open(f"file:{path}", options=limit, container_options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         raise _refusal(path, error) from error
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.codec_context.options = limit
+    return container
+
+
+def picture_limit(max_pixels: int) -> dict[str, str]:
+    """FFmpeg's option that keeps decoders from making room for a picture before they know that it is a lie."""
+    return {"max_pixels": str(max_pixels + _PADDING_PIXELS)}
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:

@@ -13,7 +13,7 @@ import numpy as np
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError, FrameView
 from iamsb_core.media.container import Damage
 from iamsb_core.media.crop import ViewedCells, view_cells
-from iamsb_core.media.limits import MediaLimits, check_space
+from iamsb_core.media.limits import MAX_PIXELS, MediaLimits, check_space
 from iamsb_core.media.pieces import CellSink, PieceSize
 from iamsb_core.media.probe import Scan
 from iamsb_core.media.sampling import on_screen
@@ -33,6 +33,7 @@ class Wanted:
     decord: bool = True
     """whether decord may be tried"""
     num_threads: int = 1
+    max_pixels: int = MAX_PIXELS
     pieces: PieceSize | None = None
     """how a clip that is longer than a piece is cut; None: every clip stays whole"""
 
@@ -156,7 +157,7 @@ def _write_frames(
         names = ("decord", "pyav") if wanted.decord else ("pyav",)
     readers: dict[str, Callable[[], Iterator[Picture]]] = {
         "decord": lambda: decord_pictures(path, scan, num_threads=wanted.num_threads),
-        "pyav": lambda: pyav_pictures(path, damage, num_threads=wanted.num_threads),
+        "pyav": lambda: pyav_pictures(path, damage, num_threads=wanted.num_threads, max_pixels=wanted.max_pixels),
     }
     for name in names:
         try:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from iamsb_core.media.clip import DecodeError
 
+MAX_PIXELS = 8192 * 4608
 _SPARE_BYTES = 256 << 20
 
 
@@ -24,8 +25,8 @@ class MediaLimits:
     max_duration_seconds: float = 7200.0
     max_duration_in_pieces_seconds: float = 6 * 3600.0
     """of a clip that is used a piece at a time; features take 1.2 GiB of memory an hour while they are made"""
-    max_pixels: int = 8192 * 4608
-    """of one picture"""
+    max_pixels: int = MAX_PIXELS
+    """of one picture, whatever the header says"""
     num_threads: int = 1
     """decoding threads; several processes of one thread decode more videos than one process of several"""
 

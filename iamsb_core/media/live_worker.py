@@ -22,7 +22,7 @@ from av.packet import Packet
 from numpy.typing import NDArray
 
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError, FrameView
-from iamsb_core.media.container import FORMATS, Damage, first_audio, first_video, read_packets
+from iamsb_core.media.container import FORMATS, Damage, first_audio, first_video, picture_limit, read_packets
 from iamsb_core.media.crop import ViewedCells, view_cells
 from iamsb_core.media.growing import GrowingSource
 from iamsb_core.media.messages import Inbox, send_message
@@ -247,6 +247,7 @@ class LiveReader:
             if width * height > self._wanted.max_pixels:
                 message = f"{self._name} has pictures of {width} x {height}, above the limit; scale it down"
                 raise DecodeError(message, kind="too-large")
+            self._video.codec_context.options = picture_limit(self._wanted.max_pixels)
             self._video.codec_context.thread_count = 1  # threads would each hold a picture back
 
 

@@ -27,6 +27,7 @@ from iamsb_core.media.container import (
     read_frames,
     video_streams,
 )
+from iamsb_core.media.limits import MAX_PIXELS
 from iamsb_core.media.packets import StreamTimes, packet_times
 
 _CUT_SHORT_SECONDS = 0.25
@@ -72,7 +73,8 @@ def probe(path: Path) -> MediaProbe:
 def scan(path: Path, *, max_pixels: int | None = None) -> Scan:
     """`probe` with the times of every picture. Raises as `probe`, and DecodeError `too-large` above max_pixels."""
     check_file(path)
-    with open_media(path) as container:
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    with open_media(path, limit) as container:
         video, audio = first_video(container), first_audio(container)
         _check_streams(path, video, audio, max_pixels)
         times = packet_times(container, [s for s in (video, audio) if s is not None and _decodable(s)])
@@ -82,7 +84,7 @@ def scan(path: Path, *, max_pixels: int | None = None) -> Scan:
         audio_times = times.get(audio.index) if audio is not None else None
     if video_times is None and audio_times is None:
         raise DecodeError(f"{path} holds no picture and no sound: no packet could be read", kind="truncated")
-    first = _first_picture(path) if video_times is not None else None
+    first = _first_picture(path, limit) if video_times is not None else None
     found = MediaProbe(
         sha256=file_sha256(path),
         size_bytes=path.stat().st_size,
@@ -130,8 +132,8 @@ def _check_streams(path: Path, video: VideoStream | None, audio: AudioStream | N
             raise DecodeError(message, kind="too-large")
 
 
-def _first_picture(path: Path) -> VideoFrame | None:
-    with open_media(path) as container:
+def _first_picture(path: Path, max_pixels: int) -> VideoFrame | None:
+    with open_media(path, max_pixels) as container:
         stream = first_video(container)
         return next(read_frames(container, stream, Damage()), None) if stream is not None else None
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.media.container import Damage, first_video, open_media, read_frames
+from iamsb_core.media.limits import MAX_PIXELS
 from iamsb_core.media.probe import Scan, upright
 
 Pixels = NDArray[np.uint8]
@@ -65,9 +66,11 @@ def decord_pictures(path: Path, scan: Scan, *, num_threads: int = 1) -> Iterator
         raise ReaderDisagreesError(f"it failed: {str(error).splitlines()[:1]}") from error
 
 
-def pyav_pictures(path: Path, damage: Damage, *, num_threads: int = 1) -> Iterator[Picture]:
+def pyav_pictures(
+    path: Path, damage: Damage, *, num_threads: int = 1, max_pixels: int = MAX_PIXELS
+) -> Iterator[Picture]:
     """PyAV, read once from the first packet to the last; pictures out of order or without data are left out."""
-    with open_media(path) as container:
+    with open_media(path, max_pixels) as container:
         stream = first_video(container)
         if stream is None:
             return

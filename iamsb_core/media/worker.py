@@ -93,7 +93,12 @@ def _serve(channel: socket.socket, inbox: Inbox, request: dict[str, Any]) -> Non
     send_message(channel, {"event": "probed", "probe": asdict(found.probe)})
     view = FrameView(**request["view"]) if request["view"] is not None else None
     wanted = Wanted(
-        view=view, audio=request["audio"], decord=request["decord"], num_threads=limits.num_threads, pieces=size
+        view=view,
+        audio=request["audio"],
+        decord=request["decord"],
+        num_threads=limits.num_threads,
+        max_pixels=limits.max_pixels,
+        pieces=size,
     )
 
     def hand_over(place: Piece, files: Sequence[BinaryIO]) -> None:
