@@ -8,11 +8,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
-from iamsb_core.encoders.base import Encoder, EncoderSpec
+from iamsb_core.encoders.base import EncodedTrack, Encoder, EncoderSpec
 from iamsb_core.encoders.load import load_encoder
 from iamsb_core.manifest import STREAMS, Modality, VideoRecord
 from iamsb_core.media.clip import DecodedClip, DecodeError
@@ -24,12 +25,16 @@ from storage.pack_writer import PackWriter
 from storage.refs import feature_shard_ref
 from tasks import progress
 from tasks.jobs import ShardJob, ShardResult
-from tasks.policy import gpu_slot
+from tasks.ordered import in_order
+from tasks.policy import gpu_slot, num_decoders
 
 log = logging.getLogger(__name__)
 
 STAGE = "extract"
-_NUM_DECODED_AHEAD = 2
+_GPU_BATCH_SECONDS = 240.0
+"""of media that a GPU encodes at once; 0.9 GiB of pictures at 25 Hz and 224 pixels"""
+_NUM_AHEAD = 2
+"""what waits between two stages, above what their threads work on"""
 _encoder_lock = threading.Lock()
 
 
@@ -39,6 +44,10 @@ class _Work:
 
     video: VideoRecord
     wanted: frozenset[Modality]
+
+
+_Decoded = tuple[_Work, DecodedClip | DecodeError]
+_Entries = list[tuple[Modality, ClipEntry]]
 
 
 def extract(job: ShardJob) -> ShardResult:
@@ -97,73 +106,124 @@ def _writer(store: FeatureStore, encoder: Encoder, spec: EncoderSpec) -> Abstrac
 
 
 def _extract(job: ShardJob, store: FeatureStore, works: list[_Work]) -> None:
+    """Decoding (in processes of its own), encoding and writing at the same time, in the order of the shard."""
     encoders = _encoders(job)
     with ExitStack() as stack:
         stack.enter_context(gpu_slot(job.device))
-        decoder = stack.enter_context(MediaDecoder())
+        decoded = stack.enter_context(closing(_decoded(job, works)))
+        encoded = stack.enter_context(closing(_encoded(job, encoders, decoded)))
         writers: dict[Modality, PackWriter] = {
             modality: stack.enter_context(_writer(store, encoders[modality], spec))
             for modality, spec in _specs(job).items()
         }
-        for work, clip in _decoded_ahead(job, decoder, works):
-            for modality in sorted(work.wanted, key=lambda stream: stream.value):
-                writers[modality].add(_entry(work.video, modality, encoders[modality], clip))
+        for entries in encoded:
+            for modality, entry in entries:
+                writers[modality].add(entry)
             progress.advance(STAGE)
 
 
-def _entry(video: VideoRecord, modality: Modality, encoder: Encoder, clip: DecodedClip | DecodeError) -> ClipEntry:
+def _encoded(
+    job: ShardJob, encoders: dict[Modality, Encoder], decoded: Iterable[_Decoded]
+) -> Generator[_Entries, None, None]:
+    """What the store is to keep of each video, in order: a GPU takes many clips at once, a core one after another."""
+    on_gpu = job.device.startswith("cuda")
+    batches = _batches(decoded, _GPU_BATCH_SECONDS if on_gpu else 0.0)
+    num_threads = 1 if on_gpu else num_decoders()
+
+    def encode(batch: Sequence[_Decoded]) -> list[_Entries]:
+        return _entries(encoders, batch)
+
+    with closing(in_order(encode, batches, num_threads=num_threads, num_ahead=num_threads, name="encode")) as done:
+        for entries in done:
+            yield from entries
+
+
+def _batches(decoded: Iterable[_Decoded], batch_seconds: float) -> Iterator[list[_Decoded]]:
+    """Runs of videos that last this long together, or a little longer; one video each where it is 0."""
+    batch: list[_Decoded] = []
+    seconds = 0.0
+    for work, clip in decoded:
+        batch.append((work, clip))
+        seconds += 0.0 if isinstance(clip, DecodeError) else clip.duration_seconds
+        if seconds >= batch_seconds:
+            yield batch
+            batch, seconds = [], 0.0
+    if batch:
+        yield batch
+
+
+def _entries(encoders: dict[Modality, Encoder], batch: Sequence[_Decoded]) -> list[_Entries]:
+    """The entries of each video's wanted streams."""
+    found: list[_Entries] = [[] for _ in batch]
+    for modality in STREAMS:
+        wanted = [place for place, (work, _) in enumerate(batch) if modality in work.wanted]
+        tracks = _tracks(encoders[modality], modality, [batch[place][1] for place in wanted])
+        for place, track in zip(wanted, tracks, strict=True):
+            work, clip = batch[place]
+            found[place].append((modality, _entry(work.video, clip, track)))
+    return found
+
+
+def _tracks(
+    encoder: Encoder, modality: Modality, clips: Sequence[DecodedClip | DecodeError]
+) -> list[EncodedTrack | ValueError | None]:
+    """Features of each clip, or why it has none; None where it has no such stream, or was not decoded."""
+    found: list[EncodedTrack | ValueError | None] = [None] * len(clips)
+    there = {place: clip for place, clip in enumerate(clips) if _has(clip, modality)}
+    try:
+        tracks: Sequence[EncodedTrack | ValueError] = encoder.encode(list(there.values()))
+    except ValueError:
+        tracks = [_encoded_alone(encoder, clip) for clip in there.values()]
+    for place, track in zip(there, tracks, strict=True):
+        found[place] = track
+    return found
+
+
+def _has(clip: DecodedClip | DecodeError, modality: Modality) -> TypeGuard[DecodedClip]:
+    if isinstance(clip, DecodeError):
+        return False
+    return (clip.waveform if modality is Modality.AUDIO else clip.frames) is not None
+
+
+def _encoded_alone(encoder: Encoder, clip: DecodedClip) -> EncodedTrack | ValueError:
+    try:
+        return encoder.encode([clip])[0]
+    except ValueError as error:
+        return error
+
+
+def _entry(video: VideoRecord, clip: DecodedClip | DecodeError, track: EncodedTrack | ValueError | None) -> ClipEntry:
     """What the store keeps of one video in one stream, under the digest of the bytes that were decoded."""
-    sha256 = video.media_sha256 or "" if isinstance(clip, DecodeError) else clip.probe.sha256
     hints = {"video_id": video.video_id, "path": video.path.as_posix()}
     if isinstance(clip, DecodeError):
-        return ClipEntry.failed(sha256, kind=clip.kind, reason=str(clip), **hints)
+        return ClipEntry.failed(video.media_sha256 or "", kind=clip.kind, reason=str(clip), **hints)
+    sha256 = clip.probe.sha256
     hints |= {"reader": clip.reader}
-    if (clip.waveform if modality is Modality.AUDIO else clip.frames) is None:
+    if track is None:
         return ClipEntry.absent(sha256, clip.duration_seconds, warnings=clip.warnings, **hints)
-    try:
-        track = encoder.encode([clip])[0]
-    except ValueError as error:
-        log.warning("%s cannot be encoded: %s", video.video_id, error)
-        return ClipEntry.failed(sha256, kind="encoder", reason=str(error), **hints)
+    if isinstance(track, ValueError):
+        log.warning("%s cannot be encoded: %s", video.video_id, track)
+        return ClipEntry.failed(sha256, kind="encoder", reason=str(track), **hints)
     return ClipEntry.encoded(sha256, track, clip.duration_seconds, warnings=clip.warnings, **hints)
 
 
-def _decoded_ahead(
-    job: ShardJob, decoder: MediaDecoder, works: Iterable[_Work]
-) -> Iterator[tuple[_Work, DecodedClip | DecodeError]]:
-    """The videos decoded, the next ones already while the caller encodes; at most two wait in memory."""
-    ready: queue.Queue[tuple[_Work, DecodedClip | DecodeError] | BaseException | None]
-    ready = queue.Queue(maxsize=_NUM_DECODED_AHEAD)
-    stopped = threading.Event()
+def _decoded(job: ShardJob, works: Iterable[_Work]) -> Generator[_Decoded, None, None]:
+    """The videos decoded, in order, by several processes; the next ones already while these are encoded."""
+    number = num_decoders()
+    num_ahead = number + _NUM_AHEAD
+    idle: queue.SimpleQueue[MediaDecoder] = queue.SimpleQueue()
 
-    def decode_all() -> None:
+    def decode(work: _Work) -> _Decoded:
+        decoder = idle.get()
         try:
-            for work in works:
-                _offer(ready, (work, _decode(job, decoder, work)), stopped)
-            _offer(ready, None, stopped)
-        except BaseException as error:
-            _offer(ready, error, stopped)
+            return work, _decode(job, decoder, work)
+        finally:
+            idle.put(decoder)
 
-    thread = threading.Thread(target=decode_all, name="decode-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
-
-
-def _offer(ready: queue.Queue[object], item: object, stopped: threading.Event) -> None:
-    """Put, but give up when nobody takes any more."""
-    while not stopped.is_set():
-        try:
-            return ready.put(item, timeout=0.1)
-        except queue.Full:
-            continue
-    return None
+    with ExitStack() as stack:
+        for _ in range(number):
+            idle.put(stack.enter_context(MediaDecoder()))
+        yield from in_order(decode, works, num_threads=number, num_ahead=num_ahead, name="decode")
 
 
 def _decode(job: ShardJob, decoder: MediaDecoder, work: _Work) -> DecodedClip | DecodeError:

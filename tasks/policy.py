@@ -18,7 +18,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 MAX_WORKERS_VARIABLE = "IAMSB_MAX_WORKERS"
+DECODERS_VARIABLE = "IAMSB_DECODERS"
 DASK_VARIABLE = "IAMSB_DASK_ADDRESS"
+RESOURCES_VARIABLE = "IAMSB_DASK_RESOURCES"
+GPU_RESOURCE = "GPU"
+"""what a Dask worker on a GPU machine is started with: `dask worker ... --resources GPU=1`"""
 GPU_LIMIT = "gpu"
 """The name of the concurrency limit that `iamsb up` creates: one task at a time on the accelerator."""
 
@@ -80,10 +84,57 @@ def runner(max_workers: int | None = None, dask_address: str | None = None) -> T
         from prefect_dask import DaskTaskRunner  # noqa: PLC0415 - a second to import, wanted by few
 
         return DaskTaskRunner(address=address)
-    given = os.environ.get(MAX_WORKERS_VARIABLE, "2") if max_workers is None else str(max_workers)
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"the number of parallel shards must be 1 or more, got {given!r}")
-    return ThreadPoolTaskRunner(max_workers=int(given))
+    return ThreadPoolTaskRunner(max_workers=_num_workers() if max_workers is None else _checked(max_workers))
+
+
+def num_decoders() -> int:
+    """Decoding processes of one shard: IAMSB_DECODERS, or the cores over the number of shards at a time."""
+    given = os.environ.get(DECODERS_VARIABLE)
+    if given is not None:
+        return _checked(given, "decoding processes")
+    return max(1, (os.cpu_count() or 1) // _num_workers())
+
+
+def _num_workers() -> int:
+    return _checked(os.environ.get(MAX_WORKERS_VARIABLE, "2"))
+
+
+def _checked(given: str | int, what: str = "parallel shards") -> int:
+    if not str(given).isdecimal() or int(given) < 1:
+        raise ValueError(f"the number of {what} must be 1 or more, got {str(given)!r}")
+    return int(given)
+
+
+@contextlib.contextmanager
+def worker_resources(task_runner: TaskRunner[Any], device: str) -> Iterator[None]:
+    """What each task that is submitted in here takes of its Dask worker's resources while it runs.
+
+    `GPU: 1` for a CUDA device, or what IAMSB_DASK_RESOURCES says, such as `GPU=1,MEMORY=8e9`; nothing elsewhere.
+    Raises ValueError where that cannot be read.
+    """
+    wanted = _wanted_resources(device)
+    if isinstance(task_runner, ThreadPoolTaskRunner) or not wanted:
+        yield
+        return
+    import dask  # noqa: PLC0415 - a second to import, wanted by few
+
+    with dask.annotate(resources=wanted):
+        yield
+
+
+def _wanted_resources(device: str) -> dict[str, float]:
+    given = os.environ.get(RESOURCES_VARIABLE)
+    if given is None:
+        return {GPU_RESOURCE: 1.0} if device.startswith("cuda") else {}
+    try:
+        return {name.strip(): float(amount) for name, amount in (one.split("=") for one in given.split(",") if one)}
+    except ValueError:
+        raise ValueError(f"{RESOURCES_VARIABLE} must be like GPU=1,MEMORY=8e9, got {given!r}") from None
+
+
+def device_here(name: str, task_runner: TaskRunner[Any]) -> str:
+    """The device by `resolve_device`, but as it is named where tasks run on other machines, which have their own."""
+    return resolve_device(name) if isinstance(task_runner, ThreadPoolTaskRunner) else name
 
 
 def resolve_device(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ def extract(
     # Imports Prefect, which reads the server's address.
     from flows.extract import ExtractConfig, TooManyBadVideosError  # noqa: PLC0415
     from flows.extract import extract as extract_flow  # noqa: PLC0415
-    from tasks.policy import runner  # noqa: PLC0415
+    from tasks.policy import MAX_WORKERS_VARIABLE, runner  # noqa: PLC0415
 
+    if workers is not None:
+        os.environ[MAX_WORKERS_VARIABLE] = str(workers)  # each shard takes its part of the cores by it
     flow = extract_flow.with_options(task_runner=runner(workers, dask_address))
     try:
         done, failure = flow(root, name, ExtractConfig(**config)), {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,24 @@ def chunks(num_rows: int, *, max_rows: int, context_rows: int, beyond: bool = Fa
     for start, stop in itertools.pairwise(edges):
         first, last = start - context_rows, stop + context_rows
         yield Chunk(slice(start, stop), slice(first, last) if beyond else slice(max(first, 0), min(last, num_rows)))
+
+
+def buckets(num_rows: Sequence[int], *, max_rows: int, max_padding: float) -> Iterator[list[int]]:
+    """The places of clips of such lengths, in batches of like length, shortest first.
+
+    A batch, padded to its longest, has at most max_rows rows (or one clip), and every clip in it is at least
+    1 - max_padding times as long as the longest.
+    """
+    bucket: list[int] = []
+    for place in sorted(range(len(num_rows)), key=lambda place: (num_rows[place], place)):
+        longest = num_rows[place]
+        is_full = longest * (len(bucket) + 1) > max_rows
+        if bucket and (is_full or num_rows[bucket[0]] < (1.0 - max_padding) * longest):
+            yield bucket
+            bucket = []
+        bucket.append(place)
+    if bucket:
+        yield bucket
 
 
 def gathered(num_rows: int, pieces: Iterable[tuple[slice, Mapping[str, NDArray[np.float32]]]]) -> dict[str, Rows]:

@@ -101,7 +101,7 @@ class Encoder(Protocol):
     def stream(self) -> StreamSpec: ...
 
     def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:
-        """Features of each clip, the same whatever else is in the batch.
+        """Features of each clip, the same whatever else is in the batch; on a GPU but for rounding.
 
         Every clip must carry the encoder's stream (a waveform, or frames in the spec's view); the main grid is
         `TimeGrid.covering(clip.duration_seconds, stream.hop_seconds)`, the fine grid likewise.

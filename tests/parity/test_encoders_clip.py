@@ -118,6 +118,17 @@ def test_alone_or_in_a_batch_and_in_any_chunk(folder: Path, monkeypatch: pytest.
         np.testing.assert_allclose(small.main.values, track.main.values, atol=1e-5)
 
 
+def test_pictures_of_several_clips_share_a_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: passes of five pictures over clips of 7, 1 and 12."""
+    clips = [clip_of(pictures(count, 48, 48, seed)) for seed, count in enumerate((7, 1, 12))]
+    alone = encoder(folder).encode(clips)
+    spec = EncoderSpec(name="clip", view=FrameView(size_pixels=48))
+    monkeypatch.setattr("iamsb_core.encoders.clip._FRAMES_PER_PASS", 5)
+    together = ClipEncoder(spec, folder, torch.device("cpu"), together=True).encode(clips)
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.main.values, other.main.values, atol=1e-5)
+
+
 def test_memory_mapped_frames(folder: Path, tmp_path: Path) -> None:
     frames = pictures(4, 48, 48)
     np.save(tmp_path / "frames.npy", frames)

@@ -1,0 +1,241 @@
+"""What flows, store and records cost beside the work itself, and how soon a rerun knows that there is nothing to do.
+
+    python tests/benchmarks/bench_orchestration.py                     500 clips of 2 s, a rerun over 5,000 clips
+    python tests/benchmarks/bench_orchestration.py --rerun 100000      the rerun's target: minutes to make its store
+
+The flow's extraction (manifest, digests, shards, tasks with retries and caching, store, commits, verdict) and a plain
+loop that decodes and encodes the same clips and keeps nothing (as many at a time as the flow has shards, no store, no
+server) take turns; the target is 1.05 or less. The server runs before the clocks start, as under `iamsb up`. What is
+left over is a cost for each clip and each shard, whatever its length: on clips of LAV-DF's 8.6 s its share is a
+quarter of that on 2 s. The extraction writes nothing to MLflow. The rerun is the command, with its own start, on a
+dataset whose features (tiny, in real packs) are all there; 30 s is the target for 100,000 clips.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+from harness import PROJECT, finish, machine, median_ratio, parser
+
+from flows.environment import prepare
+from flows.server import serve
+from iamsb_core.digest import file_sha256
+from iamsb_core.encoders.base import EncodedTrack, Encoder
+from iamsb_core.encoders.load import encoder_specs, load_encoder
+from iamsb_core.forgery.config import EncodingConfig
+from iamsb_core.forgery.encode import encode_clip
+from iamsb_core.forgery.synthetic import draw_recording
+from iamsb_core.media.clip import FrameView
+from iamsb_core.media.isolation import MediaDecoder
+from iamsb_core.timeline import FeatureTrack, TimeGrid
+from storage.clips import ClipEntry
+from storage.feature_store import FeatureStore
+from storage.home import Home
+
+NUM_AT_A_TIME = 2
+CLIPS_PER_PACK = 64
+OVERHEAD_TARGET, RERUN_SECONDS_TARGET = 1.05, 30.0
+
+
+def main() -> None:
+    options = parser(__doc__, "orchestration")
+    options.add_argument("--clips", type=int, default=500)
+    options.add_argument("--seconds", type=float, default=2.0, help="of each clip")
+    options.add_argument("--rounds", type=int, default=2)
+    options.add_argument("--rerun", type=int, default=5000, help="clips of the dataset that is there already")
+    options.add_argument("--folder", type=Path, help="where to write")
+    chosen = options.parse_args()
+    document: dict[str, Any] = {"machine": machine()}
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        work = Path(folder)
+        if chosen.clips:
+            document["overhead"] = overhead(work, chosen.clips, chosen.seconds, chosen.rounds)
+        if chosen.rerun:
+            document["rerun"] = rerun(work, chosen.rerun)
+    finish(document, chosen.out)
+
+
+def overhead(folder: Path, num_clips: int, seconds: float, num_rounds: int) -> dict[str, Any]:
+    """The flow and the plain loop in turns, by the clock and by the processor."""
+    os.environ["IAMSB_HOME"] = str(folder / "home")
+    os.environ["IAMSB_DECODERS"] = "1"
+    began = time.perf_counter()
+    serve(prepare(Home(folder / "home")))
+    server_seconds = time.perf_counter() - began
+    from flows.extract import extract  # noqa: PLC0415 - Prefect reads the server's address when it is imported
+
+    root = folder / "data"
+    write_dataset(root, clip_copies(folder, num_clips, seconds))
+    paths = sorted(root.glob("train/*.mp4"))
+
+    def flow(number: int) -> None:
+        os.environ["IAMSB_HOME"] = str(folder / f"home{number}")  # an empty store
+        done = extract(root)
+        assert done.num_decoded == num_clips, done
+
+    took: dict[str, list[tuple[float, float]]] = {"plain_loop": [], "flow": []}
+    flow_first = folder / "first"
+    write_dataset(flow_first, paths[:2])
+    extract(flow_first)  # imports, and what is made once
+    for number in range(num_rounds):
+        ways = {"plain_loop": lambda: plain_loop(paths), "flow": lambda number=number: flow(number)}
+        for name in list(ways) if number % 2 == 0 else list(reversed(ways)):
+            started = (time.perf_counter(), processor_seconds())
+            ways[name]()
+            took[name].append((time.perf_counter() - started[0], processor_seconds() - started[1]))
+    clock, processor = ({name: [one[place] for one in rows] for name, rows in took.items()} for place in (0, 1))
+    extra = median(f - p for f, p in zip(processor["flow"], processor["plain_loop"], strict=True))
+    return {
+        "num_clips": num_clips,
+        "clip_seconds": seconds,
+        "seconds": {name: [round(value, 2) for value in values] for name, values in clock.items()},
+        "processor_seconds": {name: [round(value, 2) for value in values] for name, values in processor.items()},
+        "flow_over_plain_loop": median_ratio(clock["flow"], clock["plain_loop"]),
+        "flow_over_plain_loop_processor": median_ratio(processor["flow"], processor["plain_loop"]),
+        "extra_processor_milliseconds_per_clip": round(1e3 * extra / num_clips, 2),
+        "target": OVERHEAD_TARGET,
+        "server_start_seconds": round(server_seconds, 1),
+    }
+
+
+def processor_seconds() -> float:
+    """Of this process, its children (decoders, server) and theirs that ended."""
+    own = os.times()
+    there = 0.0
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        there += times.user + times.system
+    return own.user + own.system + own.children_user + own.children_system + there
+
+
+def plain_loop(paths: Sequence[Path]) -> None:
+    """The core's functions and nothing else: decode, encode, drop."""
+    encoders = [load_encoder(spec) for spec in encoder_specs("handcrafted")]
+
+    def work(share: Sequence[Path]) -> None:
+        with MediaDecoder() as decoder, ThreadPoolExecutor(1) as ahead:
+            waiting = [ahead.submit(decoder.decode, path, FrameView()) for path in share[:2]]
+            for number in range(len(share)):
+                clip = waiting[number].result()
+                if number + 2 < len(share):
+                    waiting.append(ahead.submit(decoder.decode, share[number + 2], FrameView()))
+                for encoder in encoders:
+                    encoder.encode([clip])
+                waiting[number] = None  # type: ignore[call-overload]  # its pictures are on the disk until then
+
+    with ThreadPoolExecutor(NUM_AT_A_TIME) as pool:
+        list(pool.map(work, (paths[number::NUM_AT_A_TIME] for number in range(NUM_AT_A_TIME))))
+
+
+def clip_copies(folder: Path, num_clips: int, seconds: float) -> list[Path]:
+    """Clips of other bytes each: eight drawn ones, copied with an empty box of its own number at the end."""
+    drawn = folder / "drawn"
+    drawn.mkdir()
+    sources = []
+    for person in range(min(8, num_clips)):
+        made = draw_recording(person, seconds, 0)
+        encode_clip(drawn / f"source{person}.mp4", made.frames, made.waveform, EncodingConfig())
+        sources.append((drawn / f"source{person}.mp4").read_bytes())
+    paths = []
+    for number in range(num_clips):
+        path = drawn / f"{number:06d}.mp4"
+        path.write_bytes(sources[number % len(sources)] + (16).to_bytes(4) + b"free" + number.to_bytes(8))
+        paths.append(path)
+    return paths
+
+
+def write_dataset(root: Path, paths: Sequence[Path]) -> None:
+    """LAV-DF's layout, all genuine and all for training."""
+    (root / "train").mkdir(parents=True)
+    entries = []
+    for path in paths:
+        (root / "train" / path.name).hardlink_to(path)
+        entries.append(entry(f"train/{path.name}"))
+    (root / "metadata.min.json").write_text(json.dumps(entries))
+
+
+def entry(file: str) -> dict[str, Any]:
+    fields = {"n_fakes": 0, "fake_periods": [], "duration": 0.04, "original": None}
+    counts = {"video_frames": 1, "audio_channels": 1, "audio_frames": 640}
+    return {"file": file, **fields, "modify_video": False, "modify_audio": False, "split": "train", **counts}
+
+
+def rerun(folder: Path, num_clips: int) -> dict[str, Any]:
+    """`iamsb extract` on a dataset that was extracted: the second run's whole command."""
+    home, root = folder / "rerun_home", folder / "rerun_data"
+    began = time.perf_counter()
+    paths = fill(folder / "files", num_clips)
+    write_dataset(root, paths)
+    write_features(Home(home), paths)
+    made_seconds = time.perf_counter() - began
+    first, second = (command(home, root, num_clips) for _ in range(2))
+    return {
+        "num_clips": num_clips,
+        "seconds": round(second, 1),
+        "seconds_with_digests": round(first, 1),
+        "target_for_100000": RERUN_SECONDS_TARGET,
+        "made_seconds": round(made_seconds, 1),
+    }
+
+
+def fill(folder: Path, num_clips: int) -> list[Path]:
+    """Files of a few bytes: nobody will look into them."""
+    folder.mkdir()
+    paths = [folder / f"{number:06d}.mp4" for number in range(num_clips)]
+    for number, path in enumerate(paths):
+        path.write_text(f"clip {number}")
+    return paths
+
+
+def write_features(home: Home, paths: Sequence[Path]) -> None:
+    """Packs of one extraction's size, with a cell or two of each clip."""
+    store = FeatureStore(home.features)
+    for spec in encoder_specs("handcrafted"):
+        encoder = load_encoder(spec)
+        for first in range(0, len(paths), CLIPS_PER_PACK):
+            store.commit(encoder.stream, encoder.spec, _entries(encoder, paths[first : first + CLIPS_PER_PACK]))
+
+
+def _entries(encoder: Encoder, paths: Sequence[Path]) -> Iterator[ClipEntry]:
+    stream = encoder.stream
+    tracks = []
+    for dim, hop_seconds in ((stream.dim, stream.hop_seconds), (stream.fine_dim, stream.fine_hop_seconds)):
+        if dim:
+            grid = TimeGrid.covering(0.04, hop_seconds)
+            tracks.append(FeatureTrack(np.zeros((grid.num_cells, dim), np.float16), grid))
+    for path in paths:
+        yield ClipEntry.encoded(file_sha256(path), EncodedTrack(*tracks), 0.04)
+
+
+def command(home: Path, root: Path, num_clips: int) -> float:
+    """Seconds of the whole command; it must have found everything."""
+    words = [sys.executable, "-m", "flows.cli", "extract", "lavdf", str(root), "--json"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "IAMSB"))}
+    began = time.perf_counter()
+    done = subprocess.run(
+        words,
+        cwd=PROJECT,
+        env={**environment, "IAMSB_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    seconds = time.perf_counter() - began
+    found = json.loads(done.stdout)
+    assert (found["num_videos"], found["num_decoded"], found["num_bad"]) == (num_clips, 0, 0), found
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
