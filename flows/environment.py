@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,12 +15,18 @@ from urllib.parse import urlparse
 import psutil
 
 from storage.home import HOME_VARIABLE, Home
+from tasks.links import MLFLOW_PAGE_VARIABLE
+from tasks.logs import OURS, json_settings
 
 log = logging.getLogger(__name__)
 
 OWNER_VARIABLE = "IAMSB_OWNER"
 CONSOLE_VARIABLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 SERVICES_FILE = "services.json"
+LOGGING_FILE = Path(__file__).with_name("logging.yml")
+"""Prefect's logging, with ours beside it"""
+HEARTBEAT_SECONDS = 30
+"""between two signs of life of a deployed run, by which Prefect tells one that was killed"""
 ADDRESS_MARK = "# written by `iamsb up`, removed by `iamsb down`\n"
 """The first line of a prefect.toml of ours, which tells the `prefect` command in a folder where the server is."""
 SERVER_MODULE = "prefect.server.api.server:create_app"
@@ -31,11 +38,14 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "iamsb_core,storage,tasks,flows",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OURS),
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_SETTINGS_PATH": str(LOGGING_FILE),
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Who holds a concurrency limit is noted on the disk: else a killed server leaves a GPU's slot taken for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
@@ -64,6 +74,12 @@ def prepare(home: Home | None = None, *, for_flows: bool = True, debug: bool = F
         os.environ.setdefault(name, value)
     if not debug:
         os.environ.setdefault(CONSOLE_VARIABLE, "CRITICAL")
+    for name in OURS if debug else ():
+        os.environ.setdefault(f"PREFECT_LOGGING_LOGGERS_{name.upper()}_LEVEL", "DEBUG")
+    for name, value in json_settings(os.environ).items():
+        os.environ.setdefault(name, value)
+    if (page := read_services(home).get("mlflow")) is not None:
+        os.environ.setdefault(MLFLOW_PAGE_VARIABLE, page["url"])
     chosen = _orchestrator(home)
     if chosen.api_url is not None:
         os.environ["PREFECT_API_URL"] = chosen.api_url
@@ -72,6 +88,13 @@ def prepare(home: Home | None = None, *, for_flows: bool = True, debug: bool = F
         os.environ[OWNER_VARIABLE] = _identity(psutil.Process())
         _stop_orphans(Path(os.environ["PREFECT_HOME"]))
     return chosen
+
+
+def service_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Of what `iamsb up` starts: a deployed run's log belongs in the server's page, and it gives signs of life."""
+    kept = {name: value for name, value in environ.items() if name not in (CONSOLE_VARIABLE, OWNER_VARIABLE)}
+    heartbeat = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
+    return heartbeat | kept | {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
 
 
 def _orchestrator(home: Home) -> Orchestrator:

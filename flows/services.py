@@ -1,4 +1,4 @@
-"""`iamsb up` and `iamsb down`: a Prefect server, a process worker and the MLflow page, on loopback only."""
+"""`iamsb up` and `iamsb down`: a Prefect server, workers for the pools and the MLflow page, on loopback only."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
 
 from flows.environment import (
     ADDRESS_MARK,
-    CONSOLE_VARIABLE,
-    OWNER_VARIABLE,
     SERVICES_FILE,
     address_in,
     is_alive,
     process_identity,
     read_services,
+    service_environment,
 )
+from flows.registration import PROJECT, register
 from storage.home import Home
 from storage.mlflow_setup import initialise_database
 from storage.staging import exclusive
+from tasks.links import MLFLOW_PAGE_VARIABLE
 
 log = logging.getLogger(__name__)
 
-PROJECT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
-POOL = "cpu"
 LOCK_FILE = "services.lock"
-NAMES = frozenset({"prefect", "mlflow", "worker"})
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+WORKER_LIMIT = 3
+"""runs at once on one worker: one of `default`, one of `nightly`, and one that is urgent (deployments/pools.yaml)"""
 STARTUP_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _NUM_PORTS_TRIED = 50
@@ -52,6 +55,32 @@ class Ports:
 
     prefect: int | None = None
     mlflow: int | None = None
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker process: a Prefect worker takes runs of one pool only."""
+
+    pool: str
+    gpu: str
+    """what it and its runs see as CUDA_VISIBLE_DEVICES; empty: no GPU"""
+
+
+def planned_workers(gpus: Sequence[str]) -> dict[str, Worker]:
+    """The workers of a machine by name: one for the pool `cpu`, which sees no GPU, and one for each GPU.
+
+    A machine without a GPU serves the pool `gpu` all the same, on its processor: nothing waits for what never comes.
+    """
+    of_gpus = {f"worker-gpu-{number}": Worker("gpu", gpu) for number, gpu in enumerate(gpus)}
+    return {"worker-cpu": Worker("cpu", ""), **(of_gpus or {"worker-gpu": Worker("gpu", "")})}
+
+
+def gpus_here() -> list[str]:
+    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them, of those that are to be seen."""
+    import torch  # noqa: PLC0415 - seconds to import
+
+    named = [name.strip() for name in os.environ.get(VISIBLE_GPUS, "").split(",") if name.strip()]
+    return named or [str(number) for number in range(torch.cuda.device_count())]
 
 
 class Services:
@@ -67,21 +96,22 @@ class Services:
         One process at a time: a second one waits, and then finds everything running.
         """
         with exclusive(self.home.root / LOCK_FILE):
-            running = read_services(self.home)
-            if running.keys() >= NAMES and all(is_alive(running[name]["identity"]) for name in NAMES):
+            running, workers = read_services(self.home), planned_workers(gpus_here())
+            names = {"prefect", "mlflow", *workers}
+            if running.keys() >= names and all(is_alive(running[name]["identity"]) for name in names):
                 log.info("everything runs already")
                 return running
-            return self._start_anew(ports)
+            return self._start_anew(ports, workers)
 
-    def _start_anew(self, ports: Ports) -> dict[str, dict[str, str]]:
+    def _start_anew(self, ports: Ports, workers: dict[str, Worker]) -> dict[str, dict[str, str]]:
         self.down()  # what an `up` that was killed left, which may lack a part or the deployments
         self.logs.mkdir(parents=True, exist_ok=True)
         try:
             self._start_prefect(free_port(ports.prefect, PREFECT_PORT, "Prefect", "--port"))
             mlflow_port = free_port(ports.mlflow, MLFLOW_PORT, "MLflow", "--mlflow-port")
             self._start_mlflow(mlflow_port)
-            self._register()
-            self._start_worker()
+            register(os.environ["PREFECT_API_URL"])
+            self._start_workers(workers)
         except BaseException:
             self.down()
             raise
@@ -91,9 +121,8 @@ class Services:
         """Stop every process tree that `up` started; the names of those that ran."""
         services = read_services(self.home)
         alive = {name: service for name, service in services.items() if is_alive(service["identity"])}
-        for name in ("worker", "mlflow", "prefect"):
-            if name in alive:
-                _stop_tree(int(alive[name]["identity"].split(":")[0]))
+        for name in sorted(alive, key=_stopping_order):  # workers first: they tell the server what they stopped
+            _stop_tree(int(alive[name]["identity"].split(":")[0]))
         for service in services.values():
             _forget_address(service.get("prefect_toml"))
         (self.home.root / SERVICES_FILE).unlink(missing_ok=True)
@@ -109,34 +138,35 @@ class Services:
 
     def _start_mlflow(self, port: int) -> None:
         """The page over the same database and artifact folder that runs without a server use."""
-        url = f"http://{HOST}:{port}"
+        url = os.environ[MLFLOW_PAGE_VARIABLE] = f"http://{HOST}:{port}"
         initialise_database(self.home)
         command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
         command += ["--backend-store-uri", self.home.tracking_uri({})]
         command += ["--default-artifact-root", str(self.home.artifacts)]
         self._wait("mlflow", self._start("mlflow", command, url), f"{url}/health")
 
-    def _register(self) -> None:
-        """Make the pool, the accelerator's slot and the deployments of deployments/prefect.yaml."""
-        self._prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-        with contextlib.suppress(RuntimeError):  # it exists since the last time
-            self._prefect("gcl", "create", "gpu", "--limit", "1")
-        log.info("registering the deployments")
-        self._prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    def _start_workers(self, workers: dict[str, Worker]) -> None:
+        """All at once, and then wait for each."""
+        url = os.environ["PREFECT_API_URL"]
+        started = {}
+        for name, worker in workers.items():
+            command = ["-m", "prefect", "worker", "start", "--name", name, "--pool", worker.pool, "--type", "process"]
+            command += ["--limit", str(WORKER_LIMIT)]
+            started[name] = self._start(name, command, url, {VISIBLE_GPUS: worker.gpu})
+        for name, process in started.items():
+            self._wait(
+                name, process, f"{url}/work_pools/{workers[name].pool}/workers/filter", partial(_is_online, name)
+            )
 
-    def _start_worker(self) -> None:
-        command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", "2"]
-        process = self._start("worker", command, os.environ["PREFECT_API_URL"])
-        workers = f"{os.environ['PREFECT_API_URL']}/work_pools/{POOL}/workers/filter"
-        self._wait("worker", process, workers, lambda found: any(worker["status"] == "ONLINE" for worker in found))
-
-    def _start(self, name: str, command: list[str], url: str) -> subprocess.Popen[bytes]:
+    def _start(
+        self, name: str, command: list[str], url: str, more: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
         log.info("starting %s at %s", name, url)
         with (self.logs / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
                 [sys.executable, *command],
                 cwd=PROJECT,
-                env=_service_environment(),
+                env=service_environment(os.environ) | dict(more),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -169,13 +199,14 @@ class Services:
         path = self.logs / f"{name}.log"
         return f"the end of {path}:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-8:])
 
-    def _prefect(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "prefect", *arguments]
-        done = subprocess.run(  # noqa: S603 - our own interpreter and words
-            command, cwd=PROJECT, env=_service_environment(), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"`prefect {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()[-800:]}")
+
+def _stopping_order(name: str) -> int:
+    """Workers first: they tell the server which runs they stopped."""
+    return {"mlflow": 1, "prefect": 2}.get(name, 0)
+
+
+def _is_online(name: str, found: Any) -> bool:
+    return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
 
 
 def free_port(wanted: int | None, usual: int, name: str, option: str) -> int:
@@ -200,12 +231,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _service_environment() -> dict[str, str]:
-    """A deployed flow's log belongs in the server's page, so services log from INFO up."""
-    kept = {name: value for name, value in os.environ.items() if name not in (CONSOLE_VARIABLE, OWNER_VARIABLE)}
-    return kept | {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
 
 
 def _fetch(url: str, *, post: bool) -> Any:

@@ -21,12 +21,12 @@ from rich.table import Table
 
 from iamsb_core.digest import plain
 from tasks import progress
+from tasks.logs import OURS, JsonLines, wants_json
 
 DONE, FAILED, WRONG_USAGE, FORGED = 0, 1, 2, 3
 """exit codes; the last only where a command was asked to tell by it that something is forged"""
 _FILE_COLUMNS = 120
 _HANDLER = "iamsb-terminal"
-_OURS = ("iamsb_core", "storage", "tasks", "flows")
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def _progress(self) -> Iterator[None]:
-        if not self.messages.is_terminal:
+        if not self.messages.is_terminal or wants_json():
             with progress.listening(progress.LogListener()):
                 yield
             return
@@ -152,9 +152,12 @@ def message_of(error: BaseException) -> str:
 
 
 def _log_to(console: Console, *, debug: bool) -> None:
-    """Our loggers from INFO up, everyone else's warnings; one line each."""
+    """Our loggers from INFO up, everyone else's warnings; one line each, as JSON where the environment asks for it."""
     handler: logging.Handler
-    if console.is_terminal:
+    if wants_json():
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonLines())
+    elif console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_level=False, rich_tracebacks=debug)
     else:
         handler = logging.StreamHandler(sys.stderr)
@@ -165,14 +168,14 @@ def _log_to(console: Console, *, debug: bool) -> None:
     for old in [old for old in root.handlers if old.get_name() == _HANDLER]:
         root.removeHandler(old)
     root.addHandler(handler)
-    for name in _OURS:
+    for name in OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
     """Ours, and warnings of others; but what Prefect says of a failure is our message over again, with a traceback."""
     source = record.name.split(".")[0]
-    return source in _OURS or (record.levelno >= logging.WARNING and source != "prefect")
+    return source in OURS or (record.levelno >= logging.WARNING and source != "prefect")
 
 
 def end_on_sigterm() -> None:

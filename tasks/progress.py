@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.throughput import Throughput
+
 log = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 15.0
@@ -76,29 +78,60 @@ class Tally:
 
     stage: str
     total: int
+    metered: bool = False
+    """whether it goes through media, so that its text is its throughput"""
     done: int = 0
+    gpu_percent: float | None = None
+    _num_cached: int = 0
+    _num_quarantined: int = 0
+    _media_seconds: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def advance(self, num: int = 1, text: str = "") -> None:
+    def advance(
+        self, num: int = 1, text: str = "", *, cached: int = 0, quarantined: int = 0, media_seconds: float = 0.0
+    ) -> None:
         with self._lock:
             self.done = min(self.done + num, self.total)
+            self._num_cached += cached
+            self._num_quarantined += quarantined
+            self._media_seconds += media_seconds
             done = self.done
-        report(self.stage, done, self.total, text)
+        report(self.stage, done, self.total, text or (str(self.throughput()) if self.metered else ""))
+
+    def throughput(self) -> Throughput:
+        """Its numbers so far."""
+        with self._lock:
+            return Throughput(
+                num_done=self.done,
+                num_total=self.total,
+                num_cached=min(self._num_cached, self.done),
+                num_quarantined=self._num_quarantined,
+                media_seconds=self._media_seconds,
+                elapsed_seconds=time.monotonic() - self._began,
+                gpu_percent=self.gpu_percent,
+            )
 
 
 _tallies: dict[str, Tally] = {}
 
 
-def begin(stage: str, total: int) -> None:
+def begin(stage: str, total: int, *, metered: bool = False) -> Tally:
     """Open a stage that tasks of this process advance by its name."""
-    _tallies[stage] = Tally(stage, total)
+    tally = _tallies[stage] = Tally(stage, total, metered)
     report(stage, 0, total)
+    return tally
 
 
-def advance(stage: str, num: int = 1, text: str = "") -> None:
-    """Advance an open stage; in another process than the flow's, where none is open, this does nothing."""
+def advance(
+    stage: str, num: int = 1, text: str = "", *, cached: int = 0, quarantined: int = 0, media_seconds: float = 0.0
+) -> None:
+    """Advance an open stage; in another process than the flow's, where none is open, this does nothing.
+
+    Of the clips done: how many were cached, how many cannot be used, and how long those worked on play.
+    """
     if num and stage in _tallies:
-        _tallies[stage].advance(num, text)
+        _tallies[stage].advance(num, text, cached=cached, quarantined=quarantined, media_seconds=media_seconds)
 
 
 class LogListener:

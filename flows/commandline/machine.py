@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ def up(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Start a Prefect server, a process worker and the MLflow page on this machine, and register the deployments."""
+    """Start a Prefect server, workers and the MLflow page on this machine, and register pools and deployments."""
     carry_out("machine.up", as_json, debug, port=port, mlflow_port=mlflow_port)
 
 
@@ -24,6 +24,21 @@ def up(
 def down(as_json: Json = False, debug: Debug = False) -> None:
     """Stop what `iamsb up` started."""
     carry_out("machine.down", as_json, debug)
+
+
+@app.command()
+def register(
+    runs_as: Annotated[
+        Literal["process", "docker", "kubernetes"], typer.Option(help="What the workers start each run as.")
+    ] = "process",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell a Prefect server of the work pools, queues, automations and deployments; `iamsb up` does it by itself.
+
+    They are in deployments/: pools.yaml, automations.yaml, prefect.yaml. IAMSB_ALERT_URL says where alerts go.
+    """
+    carry_out("machine.register", as_json, debug, runs_as=runs_as)
 
 
 @app.command()

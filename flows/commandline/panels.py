@@ -21,7 +21,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "submission",
         "score",
     ),
-    "Operations": ("up", "down", "rollback", "gc", "backup", "restore", "store"),
+    "Operations": ("up", "down", "register", "rollback", "gc", "backup", "restore", "store"),
 }
 """by title; a command that is in none of them comes last, under Others"""
 OTHERS = "Others"

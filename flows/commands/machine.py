@@ -1,4 +1,4 @@
-"""`iamsb up`, `down` and `doctor`."""
+"""`iamsb up`, `down`, `register` and `doctor`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 
 from flows.doctor import examine
 from flows.environment import Orchestrator
+from flows.pools import Infrastructure
+from flows.registration import register as registered
 from flows.services import Ports, Services
-from flows.terminal import Terminal
+from flows.terminal import Terminal, UsageError
+from iamsb_core.digest import plain
 from storage.home import Home
 
 
@@ -26,7 +29,9 @@ def up(terminal: Terminal, *, orchestrator: Orchestrator, port: int | None, mlfl
     prefect, mlflow = services["prefect"]["url"], services["mlflow"]["url"]
     terminal.say(f"Prefect  {prefect.removesuffix('/api')}")
     terminal.say(f"MLflow   {mlflow}")
-    terminal.say(f"worker   pool cpu, logs in {logs}")
+    terminal.say(
+        f"workers  {', '.join(sorted(name for name in services if name.startswith('worker')))}; logs in {logs}"
+    )
     told = services["prefect"].get("prefect_toml")
     terminal.say(f"The `prefect` command finds the server {f'by {told}' if told else f'at {prefect}'}; elsewhere:")
     terminal.say(f"  export PREFECT_API_URL={prefect}")
@@ -47,6 +52,16 @@ def down(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
     stopped = Services(Home.current()).down()
     terminal.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     return {"stopped": stopped}
+
+
+def register(terminal: Terminal, *, orchestrator: Orchestrator, runs_as: Infrastructure) -> dict[str, Any]:
+    """Bring a server that runs to what the files in deployments/ say."""
+    if orchestrator.api_url is None:
+        raise UsageError("no Prefect server runs here: set PREFECT_API_URL to one, or start one with `iamsb up`")
+    done = registered(orchestrator.api_url, runs_as)
+    terminal.say(f"{orchestrator.api_url} has the pools {', '.join(done.pools)}, their queues and all deployments")
+    terminal.say(f"automations: {'; '.join(done.automations)}")
+    return {"prefect_api_url": orchestrator.api_url, "runs_as": runs_as, **plain(done)}
 
 
 def doctor(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def note_services(home: Path, processes: dict[str, subprocess.Popen[bytes]]) -> 
 
 
 def test_only_a_whole_set_of_services_counts_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    running = {name: sleeper() for name in ("prefect", "mlflow", "worker")}
+    running = {name: sleeper() for name in ("prefect", "mlflow", "worker-cpu", "worker-gpu")}
     try:
         note_services(tmp_path, running)
         assert set(Services(Home(tmp_path)).up(Ports())) == set(running)
@@ -206,7 +206,7 @@ def test_only_a_whole_set_of_services_counts_as_running(tmp_path: Path, monkeypa
 
 
 def test_a_second_start_waits_for_the_first(tmp_path: Path):
-    running = {name: sleeper() for name in ("prefect", "mlflow", "worker")}
+    running = {name: sleeper() for name in ("prefect", "mlflow", "worker-cpu", "worker-gpu")}
     found: list[dict[str, dict[str, str]]] = []
     second = threading.Thread(target=lambda: found.append(Services(Home(tmp_path)).up(Ports())))
     try:

@@ -44,7 +44,12 @@ COMMANDS = {
     "features repair": set(),
     "up": {"--port", "--mlflow-port"},
     "down": set(),
+    "register": {"--runs-as"},
     "rollback": set(),
+    "gc": {"--apply", "--kind", "--days"},
+    "backup": {"--features"},
+    "restore": set(),
+    "store migrate": set(),
     "doctor": set(),
 }
 """A new option is a decision: it belongs here and in the README."""
