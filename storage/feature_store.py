@@ -31,6 +31,7 @@ from storage.pack_index import PackIndex
 from storage.pack_writer import PackWriter
 from storage.shards import OpenShards
 from storage.staging import discard, fsync_tree, move_into_place, staging_folder, sweep
+from storage.store_format import check_format
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,16 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FeatureStore:
-    """Features under one root folder. Safe in threads; in other processes it opens the root again by itself."""
+    """Features under one root folder. Safe in threads; in other processes it opens the root again by itself.
+
+    Raises ValueError for a store of an older or a newer format (`storage.store_format`).
+    """
 
     def __init__(
         self, root: Path | str, *, dtype: Literal["float16", "float32"] = "float16", max_open_files: int = 128
     ) -> None:
         self.root = Path(root)
+        check_format(self.root)
         self._dtype, self._max_open_files = dtype, max_open_files
         self._staging = self.root / STAGING_FOLDER
         self._lock = threading.Lock()

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from iamsb_core.datasets.containment import Enclosure, way_out
 from iamsb_core.digest import file_sha256
 from iamsb_core.manifest import VideoRecord
 from iamsb_core.media.clip import DecodeError, MediaProbe
@@ -63,13 +64,17 @@ class MediaIndex:
         self._database = database
 
     def fingerprint(self, root: Path, videos: Sequence[VideoRecord], num_threads: int = 4) -> Fingerprints:
-        """Fill in media_sha256, reading only files that are new or have changed. A missing file is a reason."""
+        """Fill in media_sha256, reading only files that are new or have changed.
+
+        A file that is missing, or that a link leads out of the root to, is a reason.
+        """
+        enclosure = Enclosure(root)
         self._database.parent.mkdir(parents=True, exist_ok=True)
         found: list[VideoRecord] = []
         unreadable: dict[str, str] = {}
         for first in range(0, len(videos), _HASHED_PER_WRITE):
             part = videos[first : first + _HASHED_PER_WRITE]
-            digests = self._digests([root / video.path for video in part], num_threads)
+            digests = self._digests([look_inside(enclosure, root / video.path) for video in part], num_threads)
             for video, digest in zip(part, digests, strict=True):
                 found.append(replace(video, media_sha256=None if isinstance(digest, OSError) else digest))
                 if isinstance(digest, OSError):
@@ -88,8 +93,7 @@ class MediaIndex:
         self._write("probes", {file: _document(probe) for file, probe in kept.items()})
         self._write("media", {file: probe.sha256 for file, probe in kept.items() if isinstance(probe, MediaProbe)})
 
-    def _digests(self, paths: Sequence[Path], num_threads: int) -> list[str | OSError]:
-        files = [look_at(path) for path in paths]
+    def _digests(self, files: Sequence[MediaFile | OSError], num_threads: int) -> list[str | OSError]:
         present = [file for file in files if isinstance(file, MediaFile)]
         known = self._rows("sha256", "media", present)
         unknown = [file for file in present if file not in known]
@@ -141,6 +145,13 @@ def look_at(path: Path) -> MediaFile | OSError:
     if not stat.S_ISREG(status.st_mode):
         return OSError(errno.EINVAL, "not a regular file")
     return MediaFile(path.absolute(), status.st_size, status.st_mtime_ns)
+
+
+def look_inside(enclosure: Enclosure, path: Path) -> MediaFile | OSError:
+    """As `look_at`, but an error for what does not lie in the dataset's folder."""
+    found = look_at(path)
+    place = enclosure.outside(path) if isinstance(found, MediaFile) else None
+    return found if place is None else OSError(errno.EPERM, way_out(place))
 
 
 def _hash(file: MediaFile) -> str | OSError:

@@ -36,6 +36,9 @@ def connect(home: Home) -> MlflowClient:
     uri = home.tracking_uri()
     if uri == f"sqlite:///{home.mlflow_database}":
         initialise_database(home)
+        from storage.mlflow_schema import require_current  # noqa: PLC0415 - which needs this file
+
+        require_current(home.mlflow_database)
     if uri.startswith(("http:", "https:")):
         _check_answers(uri)
     try:
@@ -67,7 +70,7 @@ def _make_database(home: Home) -> None:
     sweep(staging)
     with staging_folder(staging) as private:
         unnamed = private / home.mlflow_database.name
-        with _unsynchronised_sqlite():
+        with unsynchronised_sqlite():
             make_store(f"sqlite:///{unnamed}", home.artifacts.as_uri()).engine.dispose()
         fsync_path(unnamed)
         unnamed.rename(home.mlflow_database)
@@ -103,7 +106,7 @@ def mlflow_quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unsynchronised_sqlite() -> Iterator[None]:
+def unsynchronised_sqlite() -> Iterator[None]:
     """SQLite connections that leave the disk to us: some sixty migrations would wait for it one by one."""
     from sqlalchemy import Engine, event  # noqa: PLC0415
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,35 @@ def _sweep_one(folder: Path) -> bool:
         return False
     finally:
         os.close(lock)
+
+
+def abandoned(parent: Path) -> list[Path]:
+    """The staging folders that `sweep` would remove; nothing is changed."""
+    folders = sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+    return [folder for folder in folders if _owner(folder) == "dead"]
+
+
+def in_use(parent: Path) -> bool:
+    """Whether any process has a staging folder below parent."""
+    return parent.is_dir() and any(_owner(path) == "alive" for path in parent.iterdir() if path.is_dir())
+
+
+def _owner(folder: Path) -> Literal["alive", "dead", "gone"]:
+    """Of a staging folder, by its lock; where locks or the file are missing, a day without a change is death."""
+    try:
+        age_seconds = time.time() - folder.stat().st_mtime
+        lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
+    except FileNotFoundError:
+        if not folder.is_dir():
+            return "gone"
+        return "dead" if time.time() - folder.stat().st_mtime > _STALE_SECONDS else "alive"
+    except PermissionError:
+        return "alive"
+    try:
+        owned = _try_lock(lock)
+    finally:
+        os.close(lock)
+    return "dead" if owned or (owned is None and age_seconds > _STALE_SECONDS) else "alive"
 
 
 def fsync_tree(folder: Path) -> None:

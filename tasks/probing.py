@@ -16,11 +16,12 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster, as_completed
 
+from iamsb_core.datasets.containment import Enclosure
 from iamsb_core.manifest import Manifest
 from iamsb_core.media.clip import DecodeError, MediaProbe
 from iamsb_core.media.isolation import MediaDecoder
 from iamsb_core.media.limits import MediaLimits
-from storage.media_index import MediaFile, MediaIndex, look_at
+from storage.media_index import MediaFile, MediaIndex, look_inside
 from tasks import progress
 from tasks.policy import DASK_VARIABLE
 
@@ -68,8 +69,9 @@ def _look_at_all(manifest: Manifest) -> tuple[dict[MediaFile, list[str]], dict[s
     """The files with the videos they are listed for, and why the other videos have none."""
     names: dict[MediaFile, list[str]] = defaultdict(list)
     absent: dict[str, Probe] = {}
+    enclosure = Enclosure(manifest.root)
     for video in manifest.videos:
-        file = look_at(manifest.root / video.path)
+        file = look_inside(enclosure, manifest.root / video.path)
         if isinstance(file, MediaFile):
             names[file].append(video.video_id)
         else:

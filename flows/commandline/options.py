@@ -64,6 +64,7 @@ WITHOUT_FLOWS = frozenset(
     }
     | {"localize.export", "watch.watch"}
     | {"experiment.listed", "machine.down", "machine.doctor", "rollback.rollback"}
+    | {"retention.gc", "retention.backup", "retention.restore", "retention.migrate"}
 )
 """These read and report; nothing of theirs is recorded, so they start no server."""
 

@@ -1,6 +1,7 @@
 """Where an encoder's weights lie on this machine, the digest of what they are, and the frozen model in them.
 
-Nothing is downloaded here.
+Nothing is downloaded here, and nothing is unpickled: weights are safetensors, whatever else lies in the folder. A
+checkpoint of PyTorch's own (`pytorch_model.bin`) is a pickle, which can run code when it is read.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,10 @@ from safetensors import SafetensorError
 from iamsb_core.digest import digest, file_sha256
 
 CONFIG_FILES = ("config.json", "preprocessor_config.json")
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 """In the order in which transformers looks for them."""
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "model.pt", "model.pth", "model.ckpt")
+_SHARD_NAME = re.compile(r"[\w.-]+\.safetensors")
 
 
 def find_weights(weights: str) -> Path:
@@ -78,9 +76,14 @@ def load_frozen(
     with _quiet_transformers():
         try:
             model, report = model_class.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
-        except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise ValueError(f"the weights at {folder} cannot be read ({error}); download them again") from error
     missing = sorted(key for key in report["missing_keys"] if key not in dispensable)
     if missing:
@@ -115,7 +118,14 @@ def _complete(folder: Path, weights: str) -> Path:
     names = _weight_names(folder)
     missing += [name for name in names if not (folder / name).is_file()]
     if not names:
-        missing.append("model.safetensors or pytorch_model.bin")
+        pickles = [name for name in _PICKLES if (folder / name).is_file()]
+        if pickles:
+            raise ValueError(
+                f"the weights of {weights!r} at {folder} are a pickle ({pickles[0]}), which can run code when it is "
+                "read, so it is never opened here; convert it to model.safetensors once, where nothing is to be lost "
+                "(docs/security.md says how), or fetch the safetensors that the hub has made of it"
+            )
+        missing.append("model.safetensors")
     if missing:
         raise ValueError(f"the weights of {weights!r} at {folder} lack {', '.join(missing)}; {_way_out(weights)}")
     return folder
@@ -128,7 +138,13 @@ def _weight_names(folder: Path) -> list[str]:
         return []
     if not first.endswith(".index.json"):
         return [first]
-    return [first, *sorted(set(read_config(folder, first)["weight_map"].values()))]
+    shards = sorted(set(map(str, read_config(folder, first).get("weight_map", {}).values())))
+    odd = [name for name in shards if not _SHARD_NAME.fullmatch(name)]
+    if odd:
+        raise ValueError(
+            f"{folder / first} names {odd[0]!r}, which is no safetensors file of its folder; do not use it"
+        )
+    return [first, *shards]
 
 
 def _cached_snapshot(weights: str) -> Path | None:
@@ -152,7 +168,7 @@ def _sha256_of_version(path: Path, size_bytes: int, modified_ns: int) -> str:  #
 def _way_out(weights: str) -> str:
     repository = weights if weights.count("/") == 1 and not weights.startswith(("/", ".", "~")) else "OWNER/MODEL"
     return (
-        f"on a machine with network, `hf download {repository} {' '.join(CONFIG_FILES)} pytorch_model.bin "
-        "--local-dir FOLDER` (model.safetensors where the repository has it), copy FOLDER here and name it as the "
-        "weights; or use the encoders `handcrafted`, which need no weights"
+        f"on a machine with network, `hf download {repository} {' '.join(CONFIG_FILES)} model.safetensors "
+        "--local-dir FOLDER` (docs/security.md where the repository has only pytorch_model.bin), copy FOLDER here and "
+        "name it as the weights; or use the encoders `handcrafted`, which need no weights"
     )

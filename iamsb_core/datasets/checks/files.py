@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from iamsb_core.datasets.checks.columns import Columns
 from iamsb_core.datasets.checks.findings import Finding, about_all, counted, finding, listed
+from iamsb_core.datasets.containment import LINKED_VARIABLE, Enclosure
 from iamsb_core.datasets.media_files import VIDEO_SUFFIXES
 
 Report = Callable[[int], None]
@@ -27,6 +28,8 @@ class _Walk:
     unreadable: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """folders not entered: hidden ones, and links to a folder that was walked already"""
+    links_out: list[tuple[str, str]] = field(default_factory=list)
+    """links to what lies outside the root, and where they lead"""
     num_files: int = 0
 
 
@@ -34,10 +37,15 @@ def check_files(columns: Columns, root: Path, progress: Report | None = None) ->
     """Compare the list with what lies below the root. Listed files in hidden folders are found too."""
     walk = _Walk({str(video.path) for video in columns.videos})
     known = set(walk.absent)
-    _look_into(walk, str(root), known, progress)
+    _look_into(walk, Enclosure(root), str(root), known, progress)
     away = tuple(f"{folder}/" for folder in walk.skipped)
     walk.absent -= {path for path in walk.absent if path.startswith(away) and (root / path).is_file()}
     yield from _missing(columns, root, walk.absent)
+    if walk.links_out:
+        places = ((path, f"{path} leads to {place}") for path, place in walk.links_out)
+        message = f"{counted(len(walk.links_out), 'link leads', 'links lead')} out of the dataset's folder"
+        advice = f"what lies behind is not read; copy it in, or name the place in {LINKED_VARIABLE} if you trust it"
+        yield finding("warning", "link_out_of_root", message, advice, places, count=len(walk.links_out))
     if walk.unreadable:
         places = ((place, f"{place} cannot be read") for place in walk.unreadable)
         message = f"{counted(len(walk.unreadable), 'folder')} could not be looked into"
@@ -74,7 +82,7 @@ def _missing(columns: Columns, root: Path, absent: set[str]) -> Iterator[Finding
     yield finding("warning", "missing_file", message, advice, places, count=len(rows))
 
 
-def _look_into(walk: _Walk, root: str, known: set[str], progress: Report | None) -> None:
+def _look_into(walk: _Walk, enclosure: Enclosure, root: str, known: set[str], progress: Report | None) -> None:
     """Walk the tree without recursion, entering a folder only once however many links lead to it."""
     seen = {os.path.realpath(root)}
     waiting = [""]
@@ -84,6 +92,8 @@ def _look_into(walk: _Walk, root: str, known: set[str], progress: Report | None)
             with os.scandir(f"{root}/{folder}") as entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.is_symlink() and (place := enclosure.outside(Path(entry.path))) is not None:
+                        walk.links_out.append((path, place))
                     if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and entry.is_dir()):
                         if _is_new(entry, seen):
                             waiting.append(path)

@@ -18,6 +18,7 @@ Kind = Literal[
     "orphan_file",
     "file_listed_twice",
     "unreadable_folder",
+    "link_out_of_root",
     "outside_clip",
     "overlapping_segments",
     "shorter_than_a_frame",
