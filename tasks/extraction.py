@@ -25,6 +25,7 @@ from storage.pack_writer import PackWriter
 from storage.refs import feature_shard_ref
 from tasks import progress
 from tasks.jobs import ShardJob, ShardResult
+from tasks.logs import log_ids
 from tasks.ordered import in_order
 from tasks.policy import gpu_slot, num_decoders
 
@@ -46,6 +47,18 @@ class _Work:
     wanted: frozenset[Modality]
 
 
+@dataclass(frozen=True)
+class _Worked:
+    """What was worked on of a shard, or of one video."""
+
+    num_quarantined: int = 0
+    """videos that cannot be used, in a stream or at all"""
+    media_seconds: float = 0.0
+
+    def __add__(self, other: _Worked) -> _Worked:
+        return _Worked(self.num_quarantined + other.num_quarantined, self.media_seconds + other.media_seconds)
+
+
 _Decoded = tuple[_Work, DecodedClip | DecodeError]
 _Entries = list[tuple[Modality, ClipEntry]]
 
@@ -55,9 +68,10 @@ def extract(job: ShardJob) -> ShardResult:
     began = time.perf_counter()
     store = open_store(job.store)
     works = list(_missing(job, store))
-    progress.advance(STAGE, len(job.shard.videos) - len(works))
-    if works:
-        _extract(job, store, works)
+    num_there = len(job.shard.videos) - len(works)
+    progress.advance(STAGE, num_there, cached=num_there)
+    with log_ids(shard=job.digest[:12]):
+        worked = _extract(job, store, works) if works else _Worked()
     try:
         features = feature_shard_ref(store, job.audio.identity, job.visual.identity, job.shard)
     except KeyError as error:
@@ -65,6 +79,8 @@ def extract(job: ShardJob) -> ShardResult:
     return ShardResult(
         features=features,
         num_decoded=len(works),
+        num_quarantined=worked.num_quarantined,
+        media_seconds=round(worked.media_seconds, 3),
         seconds=round(time.perf_counter() - began, 3),
     )
 
@@ -105,7 +121,7 @@ def _writer(store: FeatureStore, encoder: Encoder, spec: EncoderSpec) -> Abstrac
     return store.writer(replace(encoder.stream, encoder_identity=spec.identity), spec)
 
 
-def _extract(job: ShardJob, store: FeatureStore, works: list[_Work]) -> None:
+def _extract(job: ShardJob, store: FeatureStore, works: list[_Work]) -> _Worked:
     """Decoding (in processes of its own), encoding and writing at the same time, in the order of the shard."""
     encoders = _encoders(job)
     with ExitStack() as stack:
@@ -116,10 +132,21 @@ def _extract(job: ShardJob, store: FeatureStore, works: list[_Work]) -> None:
             modality: stack.enter_context(_writer(store, encoders[modality], spec))
             for modality, spec in _specs(job).items()
         }
+        total = _Worked()
         for entries in encoded:
             for modality, entry in entries:
                 writers[modality].add(entry)
-            progress.advance(STAGE)
+            one = _worked([entry for _, entry in entries])
+            progress.advance(STAGE, quarantined=one.num_quarantined, media_seconds=one.media_seconds)
+            total += one
+    return total
+
+
+def _worked(entries: Sequence[ClipEntry]) -> _Worked:
+    """Of one video."""
+    records = [entry.record for entry in entries]
+    is_bad = any(record.status == "failed" for record in records)
+    return _Worked(int(is_bad), max((record.duration_seconds for record in records), default=0.0))
 
 
 def _encoded(
@@ -160,7 +187,8 @@ def _entries(encoders: dict[Modality, Encoder], batch: Sequence[_Decoded]) -> li
         tracks = _tracks(encoders[modality], modality, [batch[place][1] for place in wanted])
         for place, track in zip(wanted, tracks, strict=True):
             work, clip = batch[place]
-            found[place].append((modality, _entry(work.video, clip, track)))
+            with log_ids(clip=work.video.video_id):
+                found[place].append((modality, _entry(work.video, clip, track)))
     return found
 
 
@@ -216,7 +244,8 @@ def _decoded(job: ShardJob, works: Iterable[_Work]) -> Generator[_Decoded, None,
     def decode(work: _Work) -> _Decoded:
         decoder = idle.get()
         try:
-            return work, _decode(job, decoder, work)
+            with log_ids(clip=work.video.video_id):
+                return work, _decode(job, decoder, work)
         finally:
             idle.put(decoder)
 

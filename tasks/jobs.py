@@ -68,6 +68,10 @@ class ShardResult:
     num_decoded: int
     """videos that the store lacked"""
     seconds: float
+    num_quarantined: int = 0
+    """of these, what cannot be used"""
+    media_seconds: float = 0.0
+    """of these, as long as they play"""
 
 
 def shard_jobs(stock: Stock, shard_size: int, pattern: ShardJob) -> Iterator[ShardJob]:

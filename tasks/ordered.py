@@ -5,6 +5,7 @@ What waits between two stages is bounded, so that a fast stage never runs away f
 
 from __future__ import annotations
 
+import contextvars
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,14 +19,15 @@ def in_order(
 ) -> Generator[R, None, None]:
     """The function of each item, in order, made by threads that are at most `num_ahead` items before the taker.
 
-    The items are drawn in the taker's own thread. An error of the function, or of the items, is raised in its turn;
-    where the taker stops early, what has not begun is never begun.
+    The items are drawn in the taker's own thread; what is logged in the others is told of the taker's run. An error
+    of the function, or of the items, is raised in its turn; where the taker stops early, what has not begun is never
+    begun.
     """
     with ThreadPoolExecutor(num_threads, thread_name_prefix=name) as pool:
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(contextvars.copy_context().run, function, item))
                 if len(waiting) > num_ahead:
                     yield waiting.popleft().result()
             while waiting:

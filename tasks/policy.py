@@ -17,14 +17,16 @@ from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
+from tasks.gpu import gpu_limit, make_limit
+
 MAX_WORKERS_VARIABLE = "IAMSB_MAX_WORKERS"
 DECODERS_VARIABLE = "IAMSB_DECODERS"
 DASK_VARIABLE = "IAMSB_DASK_ADDRESS"
 RESOURCES_VARIABLE = "IAMSB_DASK_RESOURCES"
 GPU_RESOURCE = "GPU"
 """what a Dask worker on a GPU machine is started with: `dask worker ... --resources GPU=1`"""
-GPU_LIMIT = "gpu"
-"""The name of the concurrency limit that `iamsb up` creates: one task at a time on the accelerator."""
+OWN_SERVER_VARIABLE = "IAMSB_OWNER"
+"""set in a command that has a Prefect server of its own, which nobody else asks (flows.environment)"""
 
 NUM_RETRIES = 2
 RETRY_DELAYS = exponential_backoff(backoff_factor=2)
@@ -153,10 +155,15 @@ def resolve_device(name: str) -> str:
 
 
 @contextlib.contextmanager
-def gpu_slot(device: str) -> Iterator[None]:
-    """Hold the accelerator's slot where there is one to share: a server that lasts, and a CUDA device."""
-    if not device.startswith("cuda") or not os.environ.get("PREFECT_API_URL"):
+def gpu_slot(device: str, *, urgent: bool = False) -> Iterator[None]:
+    """Hold a GPU's slot where there is one to share: a CUDA device, and a server that outlives this command.
+
+    Each GPU has one slot for long work, and one for an analyst's, which would wait for a training's end otherwise.
+    """
+    if not device.startswith("cuda") or not os.environ.get("PREFECT_API_URL") or OWN_SERVER_VARIABLE in os.environ:
         yield
         return
-    with concurrency(GPU_LIMIT, occupy=1, strict=False):
+    name = gpu_limit(device, urgent=urgent)
+    make_limit(name)
+    with concurrency(name, occupy=1, strict=False):
         yield

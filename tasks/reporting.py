@@ -131,7 +131,7 @@ def _decoded(localizer: Localizer, decoder: MediaDecoder, video: Path) -> Decode
 
 
 def _report(localizer: Localizer, video: Path, clip: DecodedClip, folder: Path, options: ReportOptions) -> Localized:
-    with gpu_slot(localizer.device):
+    with gpu_slot(localizer.device, urgent=True):
         found = localizer.examine(video, clip, command(video, localizer, options), begins=partial(progress.step, video))
     found.save(folder, options.exports, embed_video=options.embed_video)
     data = document(found.report)
