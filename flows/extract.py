@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.futures import wait
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import SPLITS, Split, VideoShard
@@ -16,12 +19,16 @@ from iamsb_core.media.perturbations.spec import read_perturbations
 from storage.home import Home
 from storage.refs import ManifestRef
 from tasks import progress
-from tasks.extraction import STAGE, is_complete
+from tasks.extraction import STAGE, which_complete
+from tasks.extraction_record import recorded
 from tasks.features import choose_encoders, extract_shard, list_bad, take_stock
-from tasks.jobs import BadVideo, ShardJob, shard_jobs
-from tasks.policy import resolve_device, runner
+from tasks.jobs import BadVideo, ShardJob, ShardResult, shard_jobs
+from tasks.policy import device_here, runner, worker_resources
 
 log = logging.getLogger(__name__)
+
+_MOST_CACHED_RUNS = 200
+"""shards of an extraction of which also the cached ones become task runs"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +101,47 @@ class TooManyBadVideosError(RuntimeError):
         return type(self), (self.extraction, self.max_bad_share)
 
 
+def _task_runner() -> TaskRunner[Any]:
+    """The one that this flow run submits to."""
+    context = FlowRunContext.get()
+    assert context is not None
+    return context.task_runner
+
+
+def _worth_telling(jobs: Sequence[ShardJob]) -> tuple[list[tuple[ShardJob, bool]], int]:
+    """The jobs that become task runs, each with whether the store has all of it; and how many others there are.
+
+    A task run costs the server some 30 ms, also a cached one: where there are many, only those with work to do are.
+    """
+    found = list(zip(jobs, which_complete(jobs), strict=True))
+    if len(found) <= _MOST_CACHED_RUNS:
+        return found, 0
+    told = [(job, whole) for job, whole in found if not whole]
+    num_videos = sum(len(job.shard.videos) for job, whole in found if whole)
+    progress.advance(STAGE, num_videos, cached=num_videos)
+    return told, len(found) - len(told)
+
+
+def _count(job: ShardJob, future: PrefectFuture[ShardResult], *, elsewhere: bool) -> None:
+    """Tell of a shard whose task could not do so itself: there was nothing to do, or it ran in another process."""
+    num_videos = len(job.shard.videos)
+    if future.state.name == "Cached":
+        progress.advance(STAGE, num_videos, cached=num_videos)
+    elif elsewhere and future.state.is_completed():
+        result = future.result()
+        progress.advance(
+            STAGE,
+            num_videos,
+            cached=num_videos - result.num_decoded,
+            quarantined=result.num_quarantined,
+            media_seconds=result.media_seconds,
+        )
+
+
 @flow(name="extract", task_runner=runner(), flow_run_name="extract-{dataset}")
 def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractConfig()) -> Extraction:
     """Extract what the feature store lacks. Raises TooManyBadVideosError where more than the stated share is bad."""
-    home = Home.current()
+    home, task_runner = Home.current(), _task_runner()
     chosen = choose_encoders(config.encoders if config.specs is None else config.specs)
     audio, visual = (spec.perturbed(read_perturbations(config.perturb)) for spec in chosen)
     stock = take_stock(dataset, root, home, config.splits)
@@ -106,19 +150,23 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
         audio=audio,
         visual=visual,
         store=home.features,
-        device=resolve_device(config.device),
+        device=device_here(config.device, task_runner),
         retry_failed=config.retry_failed,
     )
     jobs = list(shard_jobs(stock, config.shard_size, pattern))
-    progress.begin(STAGE, sum(len(job.shard.videos) for job in jobs))
-    futures = [extract_shard.with_options(refresh_cache=not is_complete(job)).submit(job) for job in jobs]
-    wait(futures)  # one shard that fails must not cost the others their work
-    results, cached = [], []
-    for job, future in zip(jobs, futures, strict=True):
-        results.append(future.result())
-        cached.append(future.state.name == "Cached")
-        progress.advance(STAGE, len(job.shard.videos) if cached[-1] else 0)
-    bad = list_bad(stock, (audio, visual), home.features)
+    about = {"dataset": dataset, "root": root, "config": config, "audio": audio.identity, "visual": visual.identity}
+    tally = progress.begin(STAGE, sum(len(job.shard.videos) for job in jobs), metered=True)
+    with recorded(home, dataset, tally, {**about, "device": pattern.device}) as record:
+        told, num_silent = _worth_telling(jobs)
+        with worker_resources(task_runner, pattern.device):
+            futures = [extract_shard.with_options(refresh_cache=not whole).submit(job) for job, whole in told]
+        for (job, _), future in zip(told, futures, strict=True):  # one that fails must not cost the others their work
+            future.wait()
+            _count(job, future, elsewhere=not isinstance(task_runner, ThreadPoolTaskRunner))
+        results = [future.result() for future in futures]
+        cached = [future.state.name == "Cached" for future in futures]
+        bad = list_bad(stock, (audio, visual), home.features)
+        record.finish(bad)
     done = Extraction(
         dataset=dataset,
         root=root.expanduser().absolute(),
@@ -128,7 +176,7 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
         visual=visual,
         num_videos=len(stock.manifest.videos),
         num_shards=len(jobs),
-        num_cached_shards=sum(cached),
+        num_cached_shards=num_silent + sum(cached),
         num_decoded=sum(result.num_decoded for result, old in zip(results, cached, strict=True) if not old),
         bad=bad,
     )

@@ -85,9 +85,21 @@ def extract(job: ShardJob) -> ShardResult:
     )
 
 
-def is_complete(job: ShardJob) -> bool:
-    """Whether the store holds, whole, everything that the job would make."""
-    return not any(True for _ in _missing(job, open_store(job.store)))
+def which_complete(jobs: Sequence[ShardJob]) -> list[bool]:
+    """Of each job of one extraction, whether the store holds, whole, everything that it would make.
+
+    The store is looked at once for all of them.
+    """
+    if not jobs:
+        return []
+    store, retry_failed = open_store(jobs[0].store), jobs[0].retry_failed
+    sha256s = [sha256 for job in jobs for sha256 in job.sha256s]
+    lacking = {
+        sha256
+        for spec in _specs(jobs[0]).values()
+        for sha256 in store.missing(spec.identity, sha256s, retry_failed=retry_failed)
+    }
+    return [lacking.isdisjoint(job.sha256s) for job in jobs]
 
 
 def _missing(job: ShardJob, store: FeatureStore) -> Iterator[_Work]:
@@ -194,13 +206,13 @@ def _entries(encoders: dict[Modality, Encoder], batch: Sequence[_Decoded]) -> li
 
 def _tracks(
     encoder: Encoder, modality: Modality, clips: Sequence[DecodedClip | DecodeError]
-) -> list[EncodedTrack | ValueError | None]:
+) -> list[EncodedTrack | ValueError | MemoryError | None]:
     """Features of each clip, or why it has none; None where it has no such stream, or was not decoded."""
-    found: list[EncodedTrack | ValueError | None] = [None] * len(clips)
+    found: list[EncodedTrack | ValueError | MemoryError | None] = [None] * len(clips)
     there = {place: clip for place, clip in enumerate(clips) if _has(clip, modality)}
     try:
-        tracks: Sequence[EncodedTrack | ValueError] = encoder.encode(list(there.values()))
-    except ValueError:
+        tracks: Sequence[EncodedTrack | ValueError | MemoryError] = encoder.encode(list(there.values()))
+    except (ValueError, MemoryError):
         tracks = [_encoded_alone(encoder, clip) for clip in there.values()]
     for place, track in zip(there, tracks, strict=True):
         found[place] = track
@@ -213,14 +225,18 @@ def _has(clip: DecodedClip | DecodeError, modality: Modality) -> TypeGuard[Decod
     return (clip.waveform if modality is Modality.AUDIO else clip.frames) is not None
 
 
-def _encoded_alone(encoder: Encoder, clip: DecodedClip) -> EncodedTrack | ValueError:
+def _encoded_alone(encoder: Encoder, clip: DecodedClip) -> EncodedTrack | ValueError | MemoryError:
     try:
         return encoder.encode([clip])[0]
     except ValueError as error:
         return error
+    except MemoryError as error:
+        return MemoryError(str(error))  # without what the failed pass held
 
 
-def _entry(video: VideoRecord, clip: DecodedClip | DecodeError, track: EncodedTrack | ValueError | None) -> ClipEntry:
+def _entry(
+    video: VideoRecord, clip: DecodedClip | DecodeError, track: EncodedTrack | ValueError | MemoryError | None
+) -> ClipEntry:
     """What the store keeps of one video in one stream, under the digest of the bytes that were decoded."""
     hints = {"video_id": video.video_id, "path": video.path.as_posix()}
     if isinstance(clip, DecodeError):
@@ -229,9 +245,10 @@ def _entry(video: VideoRecord, clip: DecodedClip | DecodeError, track: EncodedTr
     hints |= {"reader": clip.reader}
     if track is None:
         return ClipEntry.absent(sha256, clip.duration_seconds, warnings=clip.warnings, **hints)
-    if isinstance(track, ValueError):
+    if isinstance(track, ValueError | MemoryError):
         log.warning("%s cannot be encoded: %s", video.video_id, track)
-        return ClipEntry.failed(sha256, kind="encoder", reason=str(track), **hints)
+        kind = "memory" if isinstance(track, MemoryError) else "encoder"
+        return ClipEntry.failed(sha256, kind=kind, reason=str(track), **hints)
     return ClipEntry.encoded(sha256, track, clip.duration_seconds, warnings=clip.warnings, **hints)
 
 
