@@ -23,11 +23,12 @@ from storage.home import Home
 from storage.tracking import TrackedRun, start_run
 from tasks import progress
 from tasks.features import check_truth
-from tasks.fitting import TrainedModel, checked_system_config
+from tasks.fitting import TrainedModel
 from tasks.models import evaluate_model, train_system
 from tasks.policy import resolve_device
 from tasks.reproducing import Reproduced, VariantOutcome, measure_variants, record
 from tasks.scoring import EvaluateJob
+from tasks.train_job import checked_system_config
 
 log = logging.getLogger(__name__)
 STAGE = "variants"

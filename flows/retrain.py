@@ -27,7 +27,6 @@ from storage.refs import ModelRef
 from storage.registry import MODEL_NAME, rolled_back
 from storage.staging import exclusive_now
 from tasks.features import check_truth
-from tasks.fitting import MoreData, TrainJob
 from tasks.models import champion, find_model, promote, train_system
 from tasks.promotion import (
     DataSource,
@@ -41,6 +40,7 @@ from tasks.promotion import (
     write_page,
 )
 from tasks.scoring import Evaluation
+from tasks.train_job import MoreData, TrainJob
 
 log = logging.getLogger(__name__)
 

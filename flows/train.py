@@ -15,9 +15,10 @@ from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.recipes import check_size, system_recipe, training_recipe
 from storage.home import Home
 from tasks.features import check_truth
-from tasks.fitting import TrainedModel, TrainJob, checked_system_config
+from tasks.fitting import TrainedModel
 from tasks.models import champion, promote, train_system
 from tasks.policy import resolve_device
+from tasks.train_job import TeamConfig, TrainJob, checked_system_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,11 @@ class TrainFlowConfig:
     """of the train split, at most; None: all"""
     hidden: tuple[StreamName, ...] = ()
     """streams that training does without, as if no clip had them"""
+    processes: int = 1
+    """that share every batch, on each machine; on a GPU one for each device"""
+    machines: int = 1
+    rendezvous: str = ""
+    """HOST:PORT of this machine, where those of other machines meet it"""
 
     def __post_init__(self) -> None:
         if self.num_clips is not None and self.num_clips < 1:
@@ -47,6 +53,7 @@ class TrainFlowConfig:
         if len(set(self.hidden)) > 1:
             raise ValueError("training needs a stream; hide one of audio and visual at most")
         checked_system_config(self.system, self.system_config)
+        _ = self.team
         if self.size != "auto":
             check_size(self.system, self.size)
         if self.schedule is not None:
@@ -65,6 +72,11 @@ class TrainFlowConfig:
             system_config=system_recipe(self.system, size, self.system_config),
             training=schedule if self.training is None else self.training,
         )
+
+    @property
+    def team(self) -> TeamConfig:
+        """Who trains."""
+        return TeamConfig(processes=self.processes, machines=self.machines, rendezvous=self.rendezvous)
 
     @property
     def features(self) -> ExtractConfig:
@@ -90,6 +102,7 @@ def job_of(dataset: str, config: TrainFlowConfig, extracted: Extraction, home: H
         home=home,
         num_clips=config.num_clips,
         hidden=config.hidden,
+        team=config.team,
     )
 
 

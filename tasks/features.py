@@ -19,7 +19,7 @@ from storage.home import Home
 from storage.media_index import MediaIndex
 from tasks import extraction
 from tasks.jobs import BadVideo, ShardJob, ShardResult, Stock
-from tasks.policy import NUM_RETRIES, RETRY_DELAYS, RETRY_JITTER, ByContent, worth_retrying
+from tasks.policy import NUM_RETRIES, RETRY_DELAYS, RETRY_JITTER, ByContent, resolve_device, worth_retrying
 
 _NUM_ROWS_SHOWN = 1000
 
@@ -81,8 +81,8 @@ def choose_encoders(chosen: str | tuple[EncoderSpec, EncoderSpec]) -> tuple[Enco
     retry_condition_fn=worth_retrying,
 )
 def extract_shard(job: ShardJob) -> ShardResult:
-    """Decode, encode and commit what the feature store lacks of one shard."""
-    return extraction.extract(job)
+    """Decode, encode and commit what the feature store lacks of one shard, on this machine's device of the name."""
+    return extraction.extract(replace(job, device=resolve_device(job.device)))
 
 
 @task

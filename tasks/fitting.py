@@ -5,108 +5,37 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
-
-import iamsb_core
 from iamsb_core.configuration import parse
-from iamsb_core.data.dataset import ClipDataset
 from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.source import FeatureSource
-from iamsb_core.digest import digest, file_sha256, plain
-from iamsb_core.encoders.base import EncoderSpec
-from iamsb_core.manifest import Manifest, Split, StreamName
-from iamsb_core.metrics.calibration import Calibration
-from iamsb_core.report.build import software_versions
+from iamsb_core.digest import digest, plain
+from iamsb_core.manifest import Manifest, Split
 from iamsb_core.report.model_figures import ModelFigures, TrainingData, training_data
-from iamsb_core.systems.base import System, create_system, system_type
-from iamsb_core.systems.iamsb import system as _iamsb  # noqa: F401 - registers the system
-from iamsb_core.training.config import TrainConfig
-from iamsb_core.training.loop import SELECTION, EpochReport, StepReport, Trainer
-from iamsb_core.training.model_folder import ModelCard, load_model, model_sha256, read_card, save_model
+from iamsb_core.training.loop import SELECTION, EpochReport, StepReport
+from iamsb_core.training.model_folder import load_model, model_sha256, read_card
 from iamsb_core.training.predict import predict
-from iamsb_core.training.seeding import seeded
-from iamsb_core.training.validation import validate
 from storage.feature_source import StoredFeatures
 from storage.feature_store import FeatureStore
-from storage.home import Home
-from storage.refs import ManifestRef, ModelRef
+from storage.refs import ModelRef
 from storage.registry import log_model, register_model, resolve_model
 from storage.staging import exclusive, write_atomically
 from storage.tracking import TrackedRun, start_run
-from tasks import progress
+from tasks import progress, teamwork
 from tasks.model_cards import dataset_name, measured, record_training, write_card
 from tasks.policy import gpu_slot
+from tasks.train_job import TrainJob, code_digest
+from tasks.training import MODEL_FOLDER, trainer_of
 
 log = logging.getLogger(__name__)
 
 STAGE = "train"
-MODEL_FOLDER = "model"
 OUTCOME_FILE = "outcome.json"
 DEV_PROTOCOL = "lavdf"
 """the one that training looks at the dev split with"""
 _LOG_EVERY_STEPS = 10
-_INITIALISATION = 7_919
-"""beside the seed, so that initial weights are drawn apart from everything a step draws"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MoreData:
-    """Another dataset whose train and dev clips are trained on and looked at too."""
-
-    dataset: str
-    root: Path
-    manifest: ManifestRef
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainJob:
-    """One training: its digest names everything that the result depends on."""
-
-    dataset: str
-    root: Path
-    manifest: ManifestRef
-    audio: EncoderSpec
-    visual: EncoderSpec
-    system: str
-    system_config: dict[str, Any]
-    training: TrainConfig
-    device: str
-    home: Home
-    more: tuple[MoreData, ...] = ()
-    start: ModelRef | None = None
-    """the model whose weights it begins with; None: from scratch"""
-    num_clips: int | None = None
-    """of the train split, at most; the same ones for every system and seed. None: all"""
-    hidden: tuple[StreamName, ...] = ()
-    """streams that training and its looks at the dev split do without, as if no clip had them"""
-
-    @property
-    def recipe(self) -> str:
-        """Everything but where it begins: equal for a training from scratch and one that goes on from another model."""
-        parts = [self.data_sha256, self.audio.identity, self.visual.identity, self.system, self.system_config]
-        return digest([*parts, plain(self.training), self.device.split(":")[0], code_digest()])
-
-    @property
-    def digest(self) -> str:
-        return self.recipe if self.start is None else digest([self.recipe, self.start.sha256])
-
-    @property
-    def data_sha256(self) -> str:
-        """Of the truth and the media, of all datasets."""
-        own = self.manifest.sha256
-        every = digest([own, *(one.manifest.sha256 for one in self.more)]) if self.more else own
-        part = {"num_clips": self.num_clips, "hidden": self.hidden}
-        return digest([every, part]) if self.num_clips is not None or self.hidden else every
-
-    @property
-    def folder(self) -> Path:
-        """Where checkpoints and the model lie while the run goes on, and the outcome after it."""
-        return self.home.runs / self.digest[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,18 +50,6 @@ class TrainedModel:
     """of the kept weights on the dev split"""
     reused: bool = False
     """whether the same training had been done before"""
-
-
-def checked_system_config(system: str, given: Mapping[str, Any]) -> Any:
-    """The system's whole configuration. Raises ValueError for an unknown system, or a key that it does not have."""
-    return parse(system_type(system).config_type, dict(given), where=f"{system} configuration")
-
-
-@functools.cache
-def code_digest() -> str:
-    """Identity of the science, as this process found it: a resumed run must not go on with other code."""
-    root = Path(iamsb_core.__file__).parent
-    return digest({str(path.relative_to(root)): file_sha256(path) for path in sorted(root.rglob("*.py"))})
 
 
 def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
@@ -253,82 +170,14 @@ def _some(manifest: Manifest, num_clips: int | None) -> Manifest:
 
 
 def _train(run: TrackedRun, job: TrainJob, source: FeatureSource, train: Manifest, dev: Manifest) -> None:
-    dataset = ClipDataset(source, train.videos, window_seconds=job.training.window_seconds)
-    config = checked_system_config(job.system, job.system_config)
-    with seeded(job.training.seed, _INITIALISATION):
-        system = create_system(job.system, source.streams, config)
-    if job.start is not None:
-        _begin_with(system, job, job.start)
-    kept = _Kept(job, source, dev)
-    trainer = Trainer(
-        system,
-        dataset,
-        job.training,
-        job.folder / "checkpoints",
-        run_digest=job.digest,
-        validate=kept.validate,
-        keep=kept.keep,
-        device=job.device,
-        fit_normalisation=job.start is None,
-    )
+    if not job.team.is_alone:
+        for report, num_steps in teamwork.reports(job, train, dev):
+            _log(run, report, num_steps)
+        return
+    trainer = trainer_of(job, source, train, dev)
     progress.begin(STAGE, trainer.num_steps)
     for report in trainer.run():
         _log(run, report, trainer.num_steps)
-
-
-def _begin_with(system: System[Any], job: TrainJob, start: ModelRef) -> None:
-    """Take a model's weights and how it standardises features. Raises ValueError where it is another kind of model."""
-    folder, _ = resolve_model(job.home, start.uri)
-    model = load_model(folder)
-    card = model.card
-    theirs = [card.system, card.system_config, card.audio_encoder.identity, card.visual_encoder.identity]
-    ours = [job.system, job.system_config, job.audio.identity, job.visual.identity]
-    names = ("system", "configuration of the system", "audio encoder", "visual encoder")
-    other = [name for name, a, b in zip(names, theirs, ours, strict=True) if digest(a) != digest(b)]
-    if other:
-        raise ValueError(
-            f"cannot go on from {start.uri}: it has another {' and another '.join(other)}; train from scratch, or "
-            "give the configuration that it was trained with"
-        )
-    system.load_state_dict(model.system.state_dict())
-
-
-class _Kept:
-    """Looks at the dev split, and keeps the weights that did best on it beside what that look said of their scores."""
-
-    def __init__(self, job: TrainJob, source: FeatureSource, dev: Manifest) -> None:
-        self._job, self._source, self._dev = job, source, dev
-        self._calibration: Calibration | None = None
-
-    def validate(self, system: System[Any]) -> Mapping[str, float]:
-        """Without a dev split every epoch counts the same, and so the last one is kept."""
-        if not self._dev.videos:
-            return {SELECTION: 0.0}
-        job = self._job
-        window_seconds = job.training.window_seconds
-        done = validate(system, self._source, self._dev, window_seconds=window_seconds, device=job.device)
-        self._calibration = done.calibration
-        return done.metrics
-
-    def keep(self, weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> None:
-        """Write the model; these weights are the ones that were looked at last."""
-        job = self._job
-        data = {"dataset": job.dataset, "manifest": job.manifest.sha256, "job": job.digest, "code": code_digest()}
-        data |= {"recipe": job.recipe, "data": job.data_sha256}
-        data |= {} if job.start is None else {"start": job.start.uri, "start_sha256": job.start.sha256}
-        card = ModelCard(
-            system=job.system,
-            system_config=job.system_config,
-            streams=self._source.streams,
-            audio_encoder=job.audio,
-            visual_encoder=job.visual,
-            window_seconds=job.training.window_seconds,
-            training={"config": plain(job.training), **data},
-            metrics=dict(metrics),
-            calibration=self._calibration,
-            versions={name: version or "" for name, version in software_versions().items()},
-        )
-        save_model(job.folder / MODEL_FOLDER, weights, card)
 
 
 def _log(run: TrackedRun, report: StepReport | EpochReport, num_steps: int) -> None:

@@ -20,7 +20,7 @@ from storage.refs import ManifestRef, ModelRef
 from storage.registry import get_alias, resolve_model, set_alias
 from tasks import fitting, scoring
 from tasks.features import take_stock
-from tasks.fitting import TrainedModel, TrainJob
+from tasks.fitting import TrainedModel
 from tasks.jobs import Stock
 from tasks.policy import (
     NUM_RETRIES,
@@ -30,6 +30,7 @@ from tasks.policy import (
     worth_retrying,
 )
 from tasks.scoring import EvaluateJob, Evaluation
+from tasks.train_job import TrainJob
 
 RETRIED = {"retries": NUM_RETRIES, "retry_delay_seconds": RETRY_DELAYS, "retry_condition_fn": worth_retrying}
 

@@ -25,9 +25,9 @@ from storage.refs import ManifestRef, ModelRef
 from storage.staging import write_atomically
 from storage.tracking import start_run
 from tasks.features import take_stock
-from tasks.fitting import TrainJob, code_digest
 from tasks.models import joined
 from tasks.scoring import Evaluation
+from tasks.train_job import TrainJob, code_digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,11 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of every random choice (default: 0).")] = None,
     encoders: Encoders = "handcrafted",
     device: Device = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share every batch, on each machine: one for each GPU.")
+    ] = 1,
+    machines: Annotated[int, typer.Option(min=1, help="Machines that train together; this is the first.")] = 1,
+    rendezvous: Annotated[str, typer.Option(help="HOST:PORT of this machine, where the others meet it.")] = "",
     config: Annotated[Path | None, typer.Option(help="JSON file with the whole training configuration.")] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -56,6 +61,9 @@ def train(
         seed=seed,
         encoders=encoders,
         device=device,
+        processes=processes,
+        machines=machines,
+        rendezvous=rendezvous,
         config=config,
     )
 

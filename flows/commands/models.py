@@ -33,6 +33,9 @@ def train(
     seed: int | None,
     encoders: str,
     device: str,
+    processes: int,
+    machines: int,
+    rendezvous: str,
     config: Path | None,
 ) -> dict[str, Any]:
     """Run the training flow."""
@@ -49,6 +52,9 @@ def train(
         "schedule": schedule,
         "encoders": encoders,
         "device": device,
+        "processes": processes,
+        "machines": machines,
+        "rendezvous": rendezvous,
     }
     known = TrainFlowConfig()
     changed = {key: value for key, value in given.items() if value != getattr(known, key)}

@@ -23,11 +23,20 @@ def epoch_order(num_items: int, batch_size: int, seed: int, epoch: int) -> list[
 
 
 def training_batches(
-    dataset: ClipDataset, batch_size: int, seed: int, epoch: int, augmentation: AugmentConfig, *, first_batch: int = 0
+    dataset: ClipDataset,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    augmentation: AugmentConfig,
+    *,
+    first_batch: int = 0,
+    rank: int = 0,
+    num_processes: int = 1,
 ) -> Iterator[Batch]:
-    """The epoch's batches from number `first_batch` on."""
+    """The epoch's batches from number `first_batch` on: of each the clips `rank`, `rank + num_processes`, and so on."""
     for numbers in epoch_order(len(dataset), batch_size, seed, epoch)[first_batch:]:
-        items = [_training_item(dataset, int(number), seed, epoch, augmentation) for number in numbers]
+        own = numbers[rank::num_processes]
+        items = [_training_item(dataset, int(number), seed, epoch, augmentation) for number in own]
         yield collate(items, dataset.source.streams)
 
 

@@ -43,7 +43,10 @@ class System(nn.Module, ABC, Generic[OutputsT]):
 
     @abstractmethod
     def losses(self, outputs: OutputsT, batch: Batch) -> dict[str, Tensor]:
-        """Scalars by name; `total` is the one to minimise."""
+        """Scalars by name; `total` is the one to minimise.
+
+        Clips may be spread over processes: divide sums over the batch by `iamsb_core.processes.batch_count`.
+        """
 
     def backward(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         """Set the parameters' gradients from what `losses` gave; numbers about them, by name, are reported with it."""

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor, nn
 
 from iamsb_core.training.optimizer import AveragedWeights
@@ -59,11 +60,8 @@ def save_checkpoint(folder: Path, state: RunState, position: Position) -> Path:
         shutil.rmtree(abandoned)
     staging = folder / f".staging-{place.name}"
     staging.mkdir(parents=True)
-    tensors, scalars = _flatten(state.optimizer.state_dict())
-    tensors |= {f"system.{name}": value.contiguous() for name, value in state.system.state_dict().items()}
-    tensors |= {f"average.{name}": value.contiguous() for name, value in state.average.values.items()}
-    save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, staging / "state.safetensors")
-    header = {"position": position.__dict__, "optimizer": scalars, "run_digest": state.run_digest}
+    tensors, header = _described(state, position)
+    save_file(tensors, staging / "state.safetensors")
     (staging / "state.json").write_text(json.dumps(header))
     _synced(staging)
     if place.exists():
@@ -94,7 +92,35 @@ def load_checkpoint(place: Path, state: RunState) -> Position:
             f"{place} was made with another configuration (digest {header['run_digest'][:12]}, this run "
             f"{state.run_digest[:12]}); train into another folder, or remove this one to start again"
         )
-    tensors = load_file(place / "state.safetensors")
+    try:
+        tensors = load_file(place / "state.safetensors")
+    except SafetensorError as error:
+        raise ValueError(f"{place} is damaged ({error}); remove it, and training goes on from the one before") from None
+    return _restored(tensors, header, state)
+
+
+def to_bytes(state: RunState, position: Position) -> bytes:
+    """All that a checkpoint holds, to be sent to another process of the same run."""
+    tensors, header = _described(state, position)
+    return save(tensors, metadata={"header": json.dumps(header)})
+
+
+def from_bytes(data: bytes, state: RunState) -> Position:
+    """Take over what `to_bytes` gave."""
+    size = int.from_bytes(data[:8], "little")  # safetensors: the length of the JSON header, then the header
+    header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["header"])
+    return _restored(load(data), header, state)
+
+
+def _described(state: RunState, position: Position) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, scalars = _flatten(state.optimizer.state_dict())
+    tensors |= {f"system.{name}": value.contiguous() for name, value in state.system.state_dict().items()}
+    tensors |= {f"average.{name}": value.contiguous() for name, value in state.average.values.items()}
+    header = {"position": position.__dict__, "optimizer": scalars, "run_digest": state.run_digest}
+    return {name: value.detach().cpu().clone() for name, value in tensors.items()}, header
+
+
+def _restored(tensors: dict[str, Tensor], header: dict[str, Any], state: RunState) -> Position:
     state.system.load_state_dict(_under("system.", tensors))
     average = _under("average.", tensors)
     state.average.values = {name: average[name].to(value.device) for name, value in state.average.values.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,11 +18,21 @@ from iamsb_core.data.dataset import ClipDataset
 from iamsb_core.data.epochs import epoch_order, plain_batches, training_batches
 from iamsb_core.data.prefetch import prefetched
 from iamsb_core.digest import plain
+from iamsb_core.processes import sharing
 from iamsb_core.systems.base import System
-from iamsb_core.training.checkpoint import Position, RunState, checkpoints, load_checkpoint, save_checkpoint
+from iamsb_core.training.checkpoint import (
+    Position,
+    RunState,
+    checkpoints,
+    from_bytes,
+    load_checkpoint,
+    save_checkpoint,
+    to_bytes,
+)
 from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.optimizer import AveragedWeights, learning_rate, make_optimizer
 from iamsb_core.training.seeding import seeded
+from iamsb_core.training.team import ALONE, Team
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +84,14 @@ class Trainer:
         keep: Callable[[Mapping[str, Tensor], Mapping[str, float]], None],
         device: torch.device | str = "cpu",
         fit_normalisation: bool = True,
+        team: Team = ALONE,
     ) -> None:
         """`run_digest` names everything the result depends on: a checkpoint with another is refused.
 
         fit_normalisation: False keeps how the system standardises features, as one that is trained on needs it.
+        team: the processes that train together; each has a Trainer, the first one's folder, `validate` and `keep` are
+        used, and its weights are what all begin with. Raises ValueError where there are more processes than clips in
+        the smallest batch.
         """
         self.system = system.to(device)
         self.dataset = dataset
@@ -89,10 +102,15 @@ class Trainer:
         self._fit_normalisation = fit_normalisation
         self._validate = validate
         self._keep = keep
-        self._orders = [
-            len(epoch_order(len(dataset), config.batch_size, config.seed, epoch)) for epoch in range(config.epochs)
-        ]
-        self.num_steps = sum(self._orders)
+        self._team = team
+        batches = [len(numbers) for numbers in epoch_order(len(dataset), config.batch_size, config.seed, 0)]
+        if min(batches) < team.num_processes:
+            raise ValueError(
+                f"{team.num_processes} processes cannot share a batch of {min(batches)} clips, the smallest of this "
+                f"training (batch_size {config.batch_size}, {len(dataset)} clips); use fewer processes or larger "
+                "batches"
+            )
+        self.num_steps = len(batches) * config.epochs
 
     def run(self) -> Iterator[StepReport | EpochReport]:
         """Train to the end, from the last checkpoint where there is one.
@@ -105,8 +123,8 @@ class Trainer:
             yield from self._epoch()
 
     def _start(self) -> None:
-        found = checkpoints(self.folder)
-        if not found and self._fit_normalisation:
+        found = checkpoints(self.folder) if self._team.is_first else []
+        if not found and self._fit_normalisation and self._team.is_first:
             self.system.fit_normalisation(
                 batch.to(self.device) for batch in plain_batches(self.dataset, self.config.batch_size, self.config.seed)
             )
@@ -117,6 +135,9 @@ class Trainer:
         if found:
             self._position = load_checkpoint(found[-1], self._state)
             log.info("resuming at step %d of %d", self._position.step, self.num_steps)
+        if self._team.num_processes > 1:
+            told = self._team.told(to_bytes(self._state, self._position) if self._team.is_first else b"")
+            self._position = from_bytes(told, self._state)
 
     def _epoch(self) -> Iterator[StepReport | EpochReport]:
         began, position = time.perf_counter(), self._position
@@ -128,9 +149,12 @@ class Trainer:
             epoch,
             self.config.augmentation,
             first_batch=position.batch,
+            rank=self._team.rank,
+            num_processes=self._team.num_processes,
         )
+        order = epoch_order(len(self.dataset), self.config.batch_size, self.config.seed, epoch)
         with contextlib.closing(prefetched(batches)) as ready:
-            yield from self._steps(ready)
+            yield from self._steps(ready, [len(numbers) for numbers in order[position.batch :]])
         metrics, improved = self._evaluated(epoch)
         report = EpochReport(
             epoch=epoch,
@@ -145,15 +169,15 @@ class Trainer:
         self._checkpoint()
         yield report
 
-    def _steps(self, batches: Iterator[Batch]) -> Iterator[StepReport]:
+    def _steps(self, batches: Iterator[Batch], num_clips: list[int]) -> Iterator[StepReport]:
+        """num_clips: of each whole batch."""
         self.system.train()
-        for _ in itertools.count():
+        for num in num_clips:
             began = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                return
+            batch = next(batches)
             waited = time.perf_counter() - began
-            losses, rate, norm = self._step(batch.to(self.device))
+            with sharing(self._team.share(num)):
+                losses, rate, norm = self._step(batch.to(self.device))
             self._position.step += 1
             self._position.batch += 1
             for name, value in losses.items():
@@ -180,6 +204,7 @@ class Trainer:
             losses = self.system.losses(self.system(batch, generator), batch)
         self._optimizer.zero_grad(set_to_none=True)
         about_gradients = self.system.backward(losses)
+        self._team.average_gradients(self.system)
         norm = torch.nn.utils.clip_grad_norm_(self.system.parameters(), self.config.clip_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(
@@ -189,7 +214,7 @@ class Trainer:
             )
         self._optimizer.step()
         self._average.update(self.system, step)
-        return {name: value.item() for name, value in losses.items()} | about_gradients, rate, norm.item()
+        return self._team.average(losses) | about_gradients, rate, norm.item()
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         wanted = self.config.precision
@@ -198,6 +223,8 @@ class Trainer:
 
     def _evaluated(self, epoch: int) -> tuple[Mapping[str, float], bool]:
         """Dev metrics of the averaged weights, and whether they are the best so far."""
+        if not self._team.is_first:
+            return {}, False
         last = epoch + 1 == self.config.epochs
         if not last and (epoch + 1) % self.config.evaluate_every_epochs:
             return {}, False
@@ -213,4 +240,5 @@ class Trainer:
         return metrics, improved
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.folder, self._state, self._position)
+        if self._team.is_first:
+            save_checkpoint(self.folder, self._state, self._position)

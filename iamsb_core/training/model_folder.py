@@ -1,4 +1,7 @@
-"""A trained model as a folder: model.safetensors and card.json, enough to use it on a video anywhere. No pickle."""
+"""A trained model as a folder: model.safetensors and card.json, enough to use it on a video anywhere.
+
+No pickle is ever opened, whatever it is called and whoever made it: reading one can run code.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from iamsb_core.systems.base import System, create_system, system_type
 FORMAT = "iamsb-model-v1"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "card.json"
+_PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +98,27 @@ def read_card(folder: Path) -> ModelCard:
     """The card alone."""
     missing = [name for name in (WEIGHTS_FILE, CARD_FILE) if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"{folder} is no model: it lacks {' and '.join(missing)}; `iamsb train` prints a model's URI")
+        raise ValueError(
+            f"{folder} is no model: it lacks {' and '.join(missing)}{beside_pickles(folder)}; `iamsb train` prints a "
+            "model's URI"
+        )
     try:
         data = json.loads((folder / CARD_FILE).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{folder / CARD_FILE} is damaged ({error}); train it again, or name another model"
         raise ValueError(message) from None
-    if data.get("format") != FORMAT:
-        raise ValueError(f"{folder} has format {data.get('format')!r}, this version reads {FORMAT!r}; train it anew")
+    found = data.get("format") if isinstance(data, dict) else type(data).__name__
+    if found != FORMAT:
+        raise ValueError(f"{folder} has format {found!r}, this version reads {FORMAT!r}; train it anew")
     return parse(ModelCard, data, where="model card")
+
+
+def beside_pickles(folder: Path) -> str:
+    """What to say of the pickles in or below a folder that holds no model of ours; nothing where there is none."""
+    pickles = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PICKLE_SUFFIXES)
+    if not pickles:
+        return ""
+    return f"; what it has, such as {pickles[0].name}, is a pickle, which can run code and is never opened here"
 
 
 def model_sha256(folder: Path) -> str:

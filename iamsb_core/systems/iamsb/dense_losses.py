@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from iamsb_core.processes import batch_count
 from iamsb_core.systems.iamsb.config import LossConfig
 from iamsb_core.systems.iamsb.dense import DenseOutputs
 from iamsb_core.systems.iamsb.losses import Truth, focal_bce, segment_loss
@@ -24,7 +25,7 @@ def dense_loss(dense: DenseOutputs, truth: Truth, config: LossConfig) -> Tensor:
     inside = (centres >= start) & (centres < end) & truth.exists[:, None] & present[..., None]
     forged = inside.any(dim=-1)
     target = truth.segments.gather(1, inside.to(torch.uint8).argmax(dim=-1)[..., None].expand(-1, -1, 2))
-    num_inside = forged.sum().clamp_min(1)
+    num_inside = batch_count(forged.sum())
     location = torch.where(forged, segment_loss(dense.segments, target, config), 0.0).sum() / num_inside
     classification = focal_bce(dense.forged_logits, forged.float(), forged, config) * present
     edges = _boundary_loss(dense, dense.start_logits, start, truth, config)
@@ -34,7 +35,7 @@ def dense_loss(dense: DenseOutputs, truth: Truth, config: LossConfig) -> Tensor:
 
 def _clip_cells(present: Tensor, num_inside: Tensor) -> Tensor:
     """Forged cells, but at least one per clip: a batch of real clips does not weigh more."""
-    return torch.maximum(num_inside, present.any(dim=1).sum()).float()
+    return torch.maximum(num_inside, batch_count(present.any(dim=1).sum())).float()
 
 
 def _boundary_loss(dense: DenseOutputs, logits: Tensor, boundaries: Tensor, truth: Truth, config: LossConfig) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from iamsb_core.processes import batch_count
 from iamsb_core.systems.iamsb.config import LossConfig
 from iamsb_core.systems.iamsb.matching import UNMATCHED, match
 from iamsb_core.systems.iamsb.state import StepTrace
@@ -39,7 +40,7 @@ class Truth:
     def normaliser(self) -> Tensor:
         """Truths of the batch, a real clip counted as one."""
         counted = self.exists.sum(dim=1).clamp_min(1) * self.present
-        return counted.sum().clamp_min(1).float()
+        return batch_count(counted.sum()).float()
 
 
 def location_per_step(trace: StepTrace, truth: Truth, config: LossConfig) -> Tensor:
@@ -96,7 +97,7 @@ def auxiliary_location(trace: StepTrace, truth: Truth, config: LossConfig) -> Te
     near = (best >= config.auxiliary_tiou) & trace.queries & (trace.active & truth.present)[..., None]
     target = truth.segments.expand(len(before), -1, -1, -1).gather(2, index[..., None].expand(-1, -1, -1, 2))
     loss = torch.where(near, segment_loss(trace.segments, target, config), 0.0)
-    return loss.sum() / near.sum().clamp_min(1)
+    return loss.sum() / batch_count(near.sum())
 
 
 def rank_loss(scores: Tensor, audio_forged: Tensor, visual_forged: Tensor, both: Tensor, margin: float) -> Tensor:
@@ -104,7 +105,7 @@ def rank_loss(scores: Tensor, audio_forged: Tensor, visual_forged: Tensor, both:
     sign = audio_forged.float() - visual_forged.float()
     counted = both & (sign != 0.0)
     loss = (margin - sign * (scores[:, 0] - scores[:, 1])).relu() * counted
-    return loss.sum() / counted.sum().clamp_min(1)
+    return loss.sum() / batch_count(counted.sum())
 
 
 def budget_shares(weights: Tensor) -> Tensor:

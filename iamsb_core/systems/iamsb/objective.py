@@ -10,6 +10,7 @@ from torch import Tensor
 
 from iamsb_core.data.batch import Batch
 from iamsb_core.manifest import Modality
+from iamsb_core.processes import batch_count
 from iamsb_core.systems.iamsb.config import LossConfig
 from iamsb_core.systems.iamsb.dense_losses import dense_loss
 from iamsb_core.systems.iamsb.losses import (
@@ -76,7 +77,7 @@ def _stream_losses(outputs: StreamOutputs, truth: Truth, config: LossConfig) -> 
             worse = worsening(per_step, trace)
     forged = truth.exists.any(dim=1).float()
     calibration = F.binary_cross_entropy_with_logits(outputs.calibrated_logit, forged, reduction="none")
-    calibration = (calibration * truth.present).sum() / truth.present.sum().clamp_min(1)
+    calibration = (calibration * truth.present).sum() / batch_count(truth.present.sum())
     return StreamLosses(location, auxiliary, dense_loss(outputs.dense, truth, config), calibration, worse)
 
 
@@ -95,5 +96,5 @@ def _witness_terms(
     value = (shares * torch.stack(worse, dim=1)).sum(dim=1) * both + imbalance(shares, *forged, both)
     return {
         "rank": rank_loss(outputs.witness.scores, *forged, both, config.rank_margin),
-        "step_value": value.sum() / both.sum().clamp_min(1),
+        "step_value": value.sum() / batch_count(both.sum()),
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from iamsb_core.processes import batch_most
 from iamsb_core.systems.noise import Noise
 
 
@@ -27,7 +28,7 @@ class Selection:
 def select(priority: Tensor, num_queries: Sequence[int], noise: Noise) -> Selection:
     """The top N^m of each clip by priority (B, N), positive; with noise, Gumbel top-n: a weighted sample."""
     keys = priority.clamp_min(1e-12).log() + noise.gumbel(tuple(priority.shape), priority)
-    width = max(1, *num_queries)
+    width = batch_most(max(1, *num_queries))
     index = keys.topk(width, dim=1).indices
     counts = torch.tensor(list(num_queries), device=priority.device)
     return Selection(index, torch.arange(width, device=priority.device) < counts[:, None])

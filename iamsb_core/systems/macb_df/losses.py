@@ -11,6 +11,7 @@ from torch import Tensor
 
 from iamsb_core.data.batch import Batch
 from iamsb_core.manifest import STREAMS, stream_name
+from iamsb_core.processes import batch_count
 from iamsb_core.systems.cells import covered
 from iamsb_core.systems.macb_df.config import MacbLossConfig
 from iamsb_core.systems.macb_df.outputs import FrameAnswers, MacbOutputs
@@ -24,8 +25,8 @@ def head_losses(answers: FrameAnswers, target: Tensor, config: MacbLossConfig) -
     clip = F.binary_cross_entropy_with_logits(answers.clip_logit, forged, reduction="none")
     present = answers.present
     return {
-        "frame": (frame * answers.valid).sum() / answers.valid.sum().clamp_min(1),
-        "clip": (clip * present).sum() / present.sum().clamp_min(1),
+        "frame": (frame * answers.valid).sum() / batch_count(answers.valid.sum()),
+        "clip": (clip * present).sum() / batch_count(present.sum()),
     }
 
 

@@ -19,6 +19,7 @@ from iamsb_core.localization.fusion import fuse_union_clips
 from iamsb_core.localization.nms import soft_nms_clips
 from iamsb_core.localization.proposals import ClipProposals, Proposals
 from iamsb_core.manifest import STREAMS, stream_name
+from iamsb_core.processes import averaged, batch_rows
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.cells import Cells, joint_grid
 from iamsb_core.systems.macb_df.clusters import Clusters, FusionWeights
@@ -112,13 +113,14 @@ class MacbDf(System[MacbOutputs]):
 
     def losses(self, outputs: MacbOutputs, batch: Batch) -> dict[str, Tensor]:
         """Every term by name. In training the clusters and the temperature take the batch in."""
-        forged = torch.stack([batch.stream(modality).forged for modality in STREAMS], dim=1)
-        both = outputs.present.all(dim=1)
-        audio, visual = outputs.embeddings[both].unbind(dim=1)
+        forged = batch_rows(torch.stack([batch.stream(modality).forged for modality in STREAMS], dim=1))
+        embeddings, present = batch_rows(outputs.embeddings), batch_rows(outputs.present)
+        both = present.all(dim=1)
+        audio, visual = embeddings[both].unbind(dim=1)
         genuine = ~forged[both].any(dim=1)
         contrast, at = contrastive_loss(audio, visual, genuine, self.temperature, learn=self.training)
         if self.training:
-            self.clusters.observe(outputs.embeddings.detach(), forged, outputs.present)
+            self.clusters.observe(embeddings.detach(), forged, present)
         losses = system_losses(outputs, batch, contrast, self.config.loss)
         return losses | {"temperature": at.detach()}
 
@@ -178,9 +180,9 @@ class MacbDf(System[MacbOutputs]):
 
 
 def _gradients(loss: Tensor, weights: list[nn.Parameter], *, keep_graph: bool) -> list[Tensor]:
-    """One for each weight; zeros where the loss does not depend on it."""
+    """One for each weight, of the whole batch; zeros where the loss does not depend on it."""
     found = torch.autograd.grad(loss, weights, retain_graph=keep_graph, allow_unused=True)
-    return [torch.zeros_like(w) if part is None else part for w, part in zip(weights, found, strict=True)]
+    return averaged([torch.zeros_like(w) if part is None else part for w, part in zip(weights, found, strict=True)])
 
 
 def _set_gradients(weights: list[nn.Parameter], gradients: list[Tensor]) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from iamsb_core.processes import batch_count
 from iamsb_core.systems.pyramid.config import PyramidLossConfig, TargetConfig
 from iamsb_core.systems.pyramid.heads import StreamAnswers
 from iamsb_core.systems.pyramid.targets import dense_targets
@@ -62,12 +63,12 @@ def stream_losses(
     quality = tiou(segments, wanted.segments).detach() if config.quality_target else 1.0 - smoothed
     target = torch.where(responsible, quality, smoothed)
     focal = focal_loss(answers.logits, target, responsible, gamma=config.focal_gamma, alpha=config.focal_alpha)
-    num_responsible = responsible.sum()
-    num_clips = answers.present.sum().clamp_min(1)
+    num_responsible = batch_count(responsible.sum())
+    num_clips = batch_count(answers.present.sum())
     forged = exists.any(dim=1).float()
     calibration = F.binary_cross_entropy_with_logits(answers.clip_logit, forged, reduction="none")
     return {
         "classification": (focal * answers.valid).sum() / torch.maximum(num_responsible, num_clips),
-        "regression": regression / num_responsible.clamp_min(1),
+        "regression": regression / num_responsible,
         "calibration": (calibration * answers.present).sum() / num_clips,
     }

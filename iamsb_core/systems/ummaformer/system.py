@@ -16,6 +16,7 @@ from iamsb_core.data.batch import Batch
 from iamsb_core.encoders.base import Streams
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, Modality
+from iamsb_core.processes import batch_count
 from iamsb_core.systems.base import register
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.heads import DualHead, StreamAnswers
@@ -99,12 +100,12 @@ class UmmaFormer(PyramidSystem):
         forged = batch.audio.forged | batch.visual.forged
         there = outputs.audio.present | outputs.visual.present
         real = ~forged & there
-        error = (outputs.reconstruction_error * real).sum() / real.sum().clamp_min(1)
+        error = (outputs.reconstruction_error * real).sum() / batch_count(real.sum())
         config = self.config.loss
         fake = focal_loss(
             outputs.fake_logit, forged.float(), forged, gamma=config.focal_gamma, alpha=config.focal_alpha
         )
-        fake = (fake * there).sum() / there.sum().clamp_min(1)
+        fake = (fake * there).sum() / batch_count(there.sum())
         return {
             "reconstruction": self.config.reconstruction.weight * error,
             "fake": self.config.clip_weight * fake,

@@ -1,0 +1,217 @@
+"""Extraction on a Dask cluster as a user starts one: a worker that dies costs nothing, resources are taken one by one.
+
+A scheduler and workers are processes of their own on loopback, as is the Prefect server that all of them tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import Client, get_task_stream
+
+from iamsb_core.datasets.lavdf import read_lavdf
+from iamsb_core.digest import digest, file_sha256
+from iamsb_core.encoders.load import encoder_specs, resolve_spec
+from iamsb_core.forgery.config import ForgeConfig, SyntheticConfig
+from iamsb_core.forgery.forge import forge
+from storage.feature_store import FeatureStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
+
+WAIT_SECONDS = 240
+NUM_CLIPS, NUM_SHARDS = 16, 8
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def until(moment: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not moment():
+        assert process.poll() is None, f"the process ended before {what}"
+        assert time.monotonic() < deadline, f"{what} took too long"
+        time.sleep(0.02)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Cluster:
+    """A Prefect server, a Dask scheduler, and workers that the test starts and kills."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        api, dask = free_port(), free_port()
+        self.address, self.api_url = f"tcp://127.0.0.1:{dask}", f"http://127.0.0.1:{api}/api"
+        server = self.start("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api))
+        self.scheduler = self.start(
+            *("dask", "scheduler", "--host", "127.0.0.1", "--port", str(dask), "--no-dashboard", "--no-show")
+        )
+        until(lambda: answers(f"{self.api_url}/health"), "the server answered", server)
+
+    def environment(self, home: Path | None = None) -> dict[str, str]:
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("PREFECT_", "IAMSB_"))}
+        named = {"PREFECT_HOME": str(self.folder / "prefect"), "PREFECT_API_URL": self.api_url, "OMP_NUM_THREADS": "1"}
+        return kept | named | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "IAMSB_HOME": str(home or self.folder)}
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """A command of the virtual environment, in a session of its own, its output in a file."""
+        program = Path(sys.executable).parent / command[0]
+        with (self.folder / f"{command[0]}-{len(self.processes)}.log").open("wb") as output:
+            process = subprocess.Popen(
+                [program, *command[1:]],
+                env=self.environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(self, *options: str) -> subprocess.Popen[bytes]:
+        """`dask worker` without the nanny that would start it again."""
+        options = ("--no-nanny", "--no-dashboard", "--local-directory", str(self.folder / "scratch"), *options)
+        return self.start("dask", "worker", self.address, "--host", "127.0.0.1", *options)
+
+    def extract(self, data: Path, home: Path, **variables: str) -> subprocess.Popen[bytes]:
+        """`iamsb extract`, with one shard for two clips."""
+        options = ["lavdf", str(data), "--shard-size", "2", "--dask-address", self.address, "--json"]
+        with (self.folder / "extract.log").open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows.cli", "extract", *options],
+                env=self.environment(home) | variables,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("dask") / "cluster")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 drawn clips of 2.5 s in LAV-DF's layout: 8 shards of two."""
+    config = ForgeConfig(
+        num_clips=(10, 3, 3),
+        people_shares=(1.0, 1.0, 1.0),
+        clip_seconds=(2.4, 2.6),
+        segment_seconds=(0.2, 1.0),
+        synthetic=SyntheticConfig(num_people=3, seconds_per_person=4.0),
+    )
+    return forge(None, tmp_path_factory.mktemp("data") / "tiny", config, num_workers=1).out
+
+
+def finished(process: subprocess.Popen[bytes], cluster: Cluster) -> dict[str, Any]:
+    output, _ = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0, output.decode() + (cluster.folder / "extract.log").read_text()[-3000:]
+    return json.loads(output)
+
+
+def num_packs(home: Path) -> int:
+    return len(list(home.glob("features/v1/*/*.zarr")))
+
+
+def features_digest(data: Path, home: Path) -> str:
+    """Of every feature value of every clip in both streams."""
+    store, rows = FeatureStore(home / "features"), []
+    assert store.verify().is_sound
+    for video in read_lavdf(data).videos:
+        for spec in map(resolve_spec, encoder_specs("handcrafted")):
+            stored = store.read(spec.identity, file_sha256(data / video.path))
+            assert stored is not None
+            rows.append([video.video_id, np.asarray(stored.track.main.values, np.float64).tobytes().hex()])
+    return digest(rows)
+
+
+def task_states(cluster: Cluster) -> list[str]:
+    """The states that the Prefect server ended the shards' task runs with."""
+    body = json.dumps({"task_runs": {"name": {"like_": "shard-"}}, "limit": 200}).encode()
+    request = urllib.request.Request(
+        f"{cluster.api_url}/task_runs/filter", data=body, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return [run["state_type"] for run in json.load(answer)]
+
+
+def test_a_worker_that_is_killed_costs_nothing(cluster: Cluster, data: Path, tmp_path: Path) -> None:
+    workers = [cluster.worker("--nthreads", "1", "--name", name) for name in ("first", "second")]
+    undisturbed = finished(cluster.extract(data, tmp_path / "whole"), cluster)
+    assert (undisturbed["num_videos"], undisturbed["num_shards"], undisturbed["bad"]) == (NUM_CLIPS, NUM_SHARDS, [])
+
+    home = tmp_path / "killed"
+    running = cluster.extract(data, home)
+    until(lambda: num_packs(home) >= 4, "two shards were done", running)
+    workers[0].send_signal(signal.SIGKILL)
+    workers[0].wait(30)
+    assert num_packs(home) < 2 * NUM_SHARDS, "it was killed in the middle"
+    done = finished(running, cluster)
+    assert (done["num_shards"], done["num_bad"]) == (NUM_SHARDS, 0)
+    assert features_digest(data, home) == features_digest(data, tmp_path / "whole")
+    assert set(task_states(cluster)) == {"COMPLETED"}, "the server was told by every worker, and of no failure"
+    workers[1].terminate()
+    workers[1].wait(60)
+
+
+def test_workers_take_shards_one_at_a_time_where_each_takes_their_resource(
+    cluster: Cluster, data: Path, tmp_path: Path
+) -> None:
+    workers = [cluster.worker("--nthreads", "4", "--resources", "GPU=1") for _ in range(2)]
+    plain = cluster.worker("--nthreads", "4", "--name", "without")
+    with Client(cluster.address, set_as_default=False) as client, get_task_stream(client) as stream:
+        client.wait_for_workers(3, timeout=WAIT_SECONDS)
+        finished(cluster.extract(data, tmp_path / "home", IAMSB_DASK_RESOURCES="GPU=1"), cluster)
+        without = {worker["id"] for worker in client.scheduler_info()["workers"].values() if not worker["resources"]}
+    assert without == {"without"}
+    spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for task in stream.data:
+        if "extract_shard" in str(task["key"]) or "wrapper_func" in str(task["key"]):
+            spans[task["worker"]] += [(s["start"], s["stop"]) for s in task["startstops"] if s["action"] == "compute"]
+    assert sum(map(len, spans.values())) == NUM_SHARDS
+    assert len(spans) <= 2, "none on the worker without the resource"
+    for times in map(sorted, spans.values()):
+        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(times))
+    for worker in (*workers, plain):
+        worker.terminate()
+        worker.wait(60)
