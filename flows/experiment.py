@@ -39,6 +39,8 @@ class ExperimentConfig:
     terms: Terms = field(default_factory=Terms)
     systems: tuple[str, ...] = ()
     """empty: the experiment's own"""
+    only: tuple[str, ...] = ()
+    """names of variants; empty: all. The first that is left is the reference"""
     kinds: tuple[KindName, ...] = ()
     levels: tuple[Level, ...] = ()
 
@@ -177,7 +179,7 @@ def _plan(asked: Experiment, contests: list[Contest], config: ExperimentConfig) 
         experiment=asked,
         terms=shared,
         benches=tuple(Bench(contest, shared) for contest in contests),
-        variants=asked.variants_of(config.systems),
+        variants=_chosen(asked.variants_of(config.systems), config.only),
         conditions=asked.conditions_of(config.kinds, config.levels),
     )
     for variant in plan.variants:
@@ -188,6 +190,15 @@ def _plan(asked: Experiment, contests: list[Contest], config: ExperimentConfig) 
     if asked.needs_unseen_methods:
         _check_methods(name, contests[0], terms.split)
     return plan
+
+
+def _chosen(variants: tuple[Variant, ...], only: tuple[str, ...]) -> tuple[Variant, ...]:
+    """Those that are wanted, in the experiment's order. Raises ValueError for one that there is not."""
+    names = [one.name for one in variants]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        raise ValueError(f"no variant {unknown[0]!r}; there are {'; '.join(names)}")
+    return tuple(one for one in variants if not only or one.name in only)
 
 
 def _check(asked: Experiment, contests: list[Contest], config: ExperimentConfig) -> None:

@@ -21,6 +21,9 @@ def experiment(
     systems: Annotated[
         str, typer.Option(help="Names with commas, for questions that any system can be asked (default: its own).")
     ] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Name of a variant; may be repeated (default: all of them).")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Numbers with commas; every variant is trained with each.")] = "0",
     size: Annotated[str, typer.Option(help="paper or compact; auto: by the machine.")] = "auto",
     epochs: Annotated[int | None, typer.Option(min=1, help="For every variant (default: its schedule's).")] = None,
@@ -47,6 +50,7 @@ def experiment(
         name=name,
         places=places or [],
         systems=systems,
+        only=tuple(only or ()),
         seeds=seeds,
         size=size,
         epochs=epochs,

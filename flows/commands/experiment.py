@@ -34,6 +34,7 @@ def experiment(
     name: str,
     places: list[str],
     systems: str,
+    only: tuple[str, ...],
     seeds: str,
     size: str,
     epochs: int | None,
@@ -74,7 +75,7 @@ def experiment(
         device=device,
     )
     wanted = tuple(text.strip() for text in systems.split(",") if text.strip())
-    config = ExperimentConfig(terms=terms, systems=wanted, **chosen)
+    config = ExperimentConfig(terms=terms, systems=wanted, only=only, **chosen)
     done = flow(name, contests, config, None if out is None else out.absolute())
     show(terminal, done.report, done.finding)
     terminal.say(f"page:       {done.html}")
