@@ -14,7 +14,7 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 
 from iamsb_core.digest import digest
-from iamsb_core.training.model_folder import CARD_FILE, model_sha256
+from iamsb_core.training.model_folder import CARD_FILE, WEIGHTS_FILE, beside_pickles, model_sha256
 from storage.alias_history import AliasMove, Way, alias_moves, left_behind, record_move, trail
 from storage.home import Home
 from storage.keys import STAGING_FOLDER
@@ -228,7 +228,9 @@ def _model_folder(folder: Path, uri: str, run_id: str, number: str) -> tuple[Pat
     cards = [folder / CARD_FILE, *sorted(folder.glob(f"data/*/{CARD_FILE}")), folder / "data" / CARD_FILE]
     found = next((card.parent for card in cards if card.is_file()), None)
     if found is None:
-        raise _unknown(uri, f"{folder} holds no {CARD_FILE}")
+        raise _unknown(uri, f"{folder} holds no {CARD_FILE}{beside_pickles(folder)}")
+    if not (found / WEIGHTS_FILE).is_file():
+        raise _unknown(uri, f"{found} lacks {WEIGHTS_FILE}{beside_pickles(found)}")
     return found, ModelRef(uri=uri, run_id=run_id, sha256=model_sha256(found), version=number)
 
 

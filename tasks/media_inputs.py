@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from iamsb_core.datasets.media_files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, find_media
 from iamsb_core.digest import digest
 
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 RESERVED_NAMES = frozenset({"index.html", "summary.json", "summary.csv"})
 """what lies beside the reports on several videos"""
@@ -56,6 +58,8 @@ def _nothing(given: Path, *, recursive: bool) -> str:
     if given.is_dir():
         hint = "" if recursive else "; look below it with --recursive"
         return f"no video or sound file in {given}{hint}"
+    if _URL.match(str(given)):
+        return f"{given} is an address, and addresses are not followed; download the file first"
     return f"no file matches {given}" if glob.has_magic(str(given)) else f"no file {given}"
 
 

@@ -24,6 +24,8 @@ FORMATS = (
 )
 """FFmpeg's demuxers that read one local file; playlists (hls, dash, concat, sdp) name other files and are refused"""
 
+PROTOCOLS = "file"
+"""what a demuxer may open beside the file it was given, should one of them try: nothing on a network"""
 _MAX_FAILED_READS = 20
 _PADDING_PIXELS = 1 << 22
 """codings work on blocks: a picture is somewhat larger inside than it is shown"""
@@ -57,7 +59,7 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
     max_pixels: a picture that turns out larger, whatever the header says, is damaged to the decoder.
     """
     try:
-        options = {"format_whitelist": FORMATS}
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": PROTOCOLS}
         limit = picture_limit(max_pixels)
         container = av.open(f"file:{path}", options=limit, container_options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:

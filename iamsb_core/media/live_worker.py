@@ -22,7 +22,7 @@ from av.packet import Packet
 from numpy.typing import NDArray
 
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodeError, FrameView
-from iamsb_core.media.container import FORMATS, Damage, first_audio, first_video, picture_limit, read_packets
+from iamsb_core.media.container import FORMATS, PROTOCOLS, Damage, first_audio, first_video, picture_limit, read_packets
 from iamsb_core.media.crop import ViewedCells, view_cells
 from iamsb_core.media.growing import GrowingSource
 from iamsb_core.media.messages import Inbox, send_message
@@ -37,7 +37,12 @@ _HOLD_SECONDS = 30.0
 """how far a stream may fall behind the other; then it counts as silent, or as a still picture"""
 _ARRIVAL_STEP_SECONDS = 0.1
 _SOUND_PIECE_SECONDS = 0.1
-_OPTIONS = {"format_whitelist": FORMATS, "probesize": "1000000", "analyzeduration": "1000000"}
+_OPTIONS = {
+    "format_whitelist": FORMATS,
+    "protocol_whitelist": PROTOCOLS,
+    "probesize": "1000000",
+    "analyzeduration": "1000000",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
