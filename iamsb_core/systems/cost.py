@@ -5,6 +5,8 @@ Matrix products, convolutions and attention are counted by torch.utils.flop_coun
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import re
 import time
 from collections.abc import Callable
@@ -50,7 +52,7 @@ def measure_cost(
     batch = random_batch(streams, duration_seconds).to(torch.device(device))
     run = _localizing(system, batch)
     run()
-    peak = _peak_bytes(run, device)
+    peak = peak_bytes(run, device)
     seconds = [_timed(run) for _ in range(num_repeats)]
     return SystemCost(
         duration_seconds=duration_seconds,
@@ -75,19 +77,27 @@ def _timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _peak_bytes(run: Callable[[], object], device: str) -> int | None:
+def peak_bytes(run: Callable[[], object], device: str) -> int | None:
+    """Memory of one call above what the process held before, as `SystemCost` says it."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         run()
         return torch.cuda.max_memory_allocated(device) - before
     try:
+        _give_back_free_memory()
         _CLEAR.write_text("5")  # the kernel forgets the highest resident size so far
     except OSError:
         return None
     before = _status_bytes("VmRSS")
     run()
     return max(0, _status_bytes("VmHWM") - before)
+
+
+def _give_back_free_memory() -> None:
+    """Else what an earlier call freed and glibc kept would serve this one unseen."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status_bytes(field: str) -> int:

@@ -52,10 +52,11 @@ TARGET = 0.85
 
 def main() -> None:
     options = parser(__doc__, "extraction")
-    options.add_argument("--clips", type=int, default=16, help="drawn clips")
+    options.add_argument("--clips", type=int, default=8, help="drawn clips")
     options.add_argument("--seconds", type=float, default=8.6, help="of each drawn clip: LAV-DF's mean")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--media", type=Path, default=os.environ.get("IAMSB_TEST_MEDIA"), help="a folder of videos")
+    options.add_argument("--most", type=int, default=8, help="videos of --media, evenly chosen")
     options.add_argument("--folder", type=Path, help="where to write")
     chosen = options.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -65,7 +66,8 @@ def main() -> None:
         if chosen.media is not None:
             media = Path(chosen.media)
             found = (media / "real" if (media / "real").is_dir() else media).iterdir()
-            sets["real"] = sorted(path for path in found if path.is_file())
+            videos = sorted(path for path in found if path.is_file())
+            sets["real"] = videos[:: -(-len(videos) // chosen.most)]
         for name, paths in sets.items():
             document["sets"][name] = measure(paths, chosen.rounds, Path(folder))
         document["networks"] = networks.measure(read_records(sets["drawn"]), Path(folder), extracted)
@@ -86,7 +88,7 @@ def measure(paths: Sequence[Path], num_rounds: int, folder: Path) -> dict[str, A
     records = read_records(paths)
     media_seconds = sum(one.duration_seconds or 0.0 for one in records)
     specs = encoder_specs("handcrafted")
-    seconds = in_turns(
+    seconds, processor = in_turns(
         {"decoding_alone": lambda: decode(paths), "extraction": lambda: extracted(records, specs, folder)}, num_rounds
     )
     return {
@@ -95,6 +97,10 @@ def measure(paths: Sequence[Path], num_rounds: int, folder: Path) -> dict[str, A
         "seconds": {name: [round(value, 2) for value in values] for name, values in seconds.items()},
         "times_real_time": {name: round(media_seconds / median(values), 1) for name, values in seconds.items()},
         "extraction_over_decoding_rate": median_ratio(seconds["decoding_alone"], seconds["extraction"]),
+        "processor_seconds": {name: [round(value, 2) for value in values] for name, values in processor.items()},
+        "extraction_over_decoding_rate_by_processor": median_ratio(
+            processor["decoding_alone"], processor["extraction"]
+        ),
         "core_seconds_per_hour_of_video": {
             f"{rate_hz:g} Hz": stages(paths, media_seconds, rate_hz, folder) for rate_hz in RATES_HZ
         },
@@ -156,21 +162,33 @@ def stages(paths: Sequence[Path], media_seconds: float, rate_hz: float, folder: 
     audio_spec, visual_spec = encoder_specs("handcrafted")
     visual_spec = replace(visual_spec, view=FrameView(rate_hz=rate_hz))
     encoders = {"encode_sound": load_encoder(audio_spec), "encode_picture": load_encoder(visual_spec)}
+    spent = dict.fromkeys(("decode", *encoders, "write"), 0.0)
     with tempfile.TemporaryDirectory(dir=folder) as root, MediaDecoder() as decoder:
-        store = FeatureStore(root)
-        staged(paths[0], encoders, decoder, FeatureStore(Path(root) / "warm"))  # pays for what is made once
-        each = [staged(path, encoders, decoder, store) for path in paths]
-        num_bytes = sum(path.stat().st_size for path in Path(root, "v1").rglob("*") if path.is_file())
+        staged(paths[0], encoders, decoder, {}, warm=FeatureStore(Path(root) / "warm"))  # pays for what is made once
+        store = FeatureStore(Path(root) / "whole")
+        entries: dict[str, list[ClipEntry]] = {name: [] for name in encoders}
+        for path in paths:
+            staged(path, encoders, decoder, spent, entries=entries)
+        for name, encoder in encoders.items():
+            _timed(spent, "write", lambda e=encoder, name=name: store.commit(e.stream, e.spec, entries[name]))
+        num_bytes = sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
     hours = media_seconds / 3600.0
     return {
-        **{name: round(sum(one.get(name, 0.0) for one in each) / hours, 1) for name in ("decode", *encoders, "write")},
+        **{name: round(value / hours, 1) for name, value in spent.items()},
         "megabytes_stored": round(num_bytes / hours / 1e6, 1),
     }
 
 
-def staged(path: Path, encoders: dict[str, Encoder], decoder: MediaDecoder, store: FeatureStore) -> dict[str, float]:
-    """One clip through every stage."""
-    spent: dict[str, float] = {}
+def staged(
+    path: Path,
+    encoders: dict[str, Encoder],
+    decoder: MediaDecoder,
+    spent: dict[str, float],
+    *,
+    warm: FeatureStore | None = None,
+    entries: dict[str, list[ClipEntry]] | None = None,
+) -> None:
+    """One clip decoded and encoded; its entries are kept, or written at once where a store is to be warmed."""
     view = encoders["encode_picture"].spec.view
     clip = _timed(spent, "decode", lambda: decoder.decode(path, view), decoder)
     there = {"encode_sound": clip.waveform is not None, "encode_picture": clip.frames is not None}
@@ -178,17 +196,17 @@ def staged(path: Path, encoders: dict[str, Encoder], decoder: MediaDecoder, stor
         encoder = encoders[name]
         track = _timed(spent, name, lambda encoder=encoder: encoder.encode([clip])[0])
         entry = ClipEntry.encoded(clip.probe.sha256, track, clip.duration_seconds)
-        written: dict[str, float] = {}
-        _timed(written, "write", lambda e=encoder, entry=entry: store.commit(e.stream, e.spec, [entry]))
-        spent["write"] = spent.get("write", 0.0) + written["write"]
-    return spent
+        if entries is not None:
+            entries[name].append(entry)
+        if warm is not None:
+            warm.commit(encoder.stream, encoder.spec, [entry])
 
 
 def _timed(spent: dict[str, float], name: str, work: Callable[[], Any], decoder: MediaDecoder | None = None) -> Any:
-    """Note the processor seconds that a stage took of this thread and of the decoding process."""
+    """Add the processor seconds that a stage took of this thread and of the decoding process."""
     began = _processor_seconds(decoder)
     done = work()
-    spent[name] = _processor_seconds(decoder) - began
+    spent[name] = spent.get(name, 0.0) + _processor_seconds(decoder) - began
     return done
 
 

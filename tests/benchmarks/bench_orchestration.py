@@ -13,6 +13,7 @@ dataset whose features (tiny, in real packs) are all there; 30 s is the target f
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -26,8 +27,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import psutil
-from harness import PROJECT, finish, machine, median_ratio, parser
+from harness import PROJECT, finish, in_turns, machine, median_ratio, parser
 
 from flows.environment import prepare
 from flows.server import serve
@@ -85,17 +85,12 @@ def overhead(folder: Path, num_clips: int, seconds: float, num_rounds: int) -> d
         done = extract(root)
         assert done.num_decoded == num_clips, done
 
-    took: dict[str, list[tuple[float, float]]] = {"plain_loop": [], "flow": []}
-    flow_first = folder / "first"
-    write_dataset(flow_first, paths[:2])
-    extract(flow_first)  # imports, and what is made once
-    for number in range(num_rounds):
-        ways = {"plain_loop": lambda: plain_loop(paths), "flow": lambda number=number: flow(number)}
-        for name in list(ways) if number % 2 == 0 else list(reversed(ways)):
-            started = (time.perf_counter(), processor_seconds())
-            ways[name]()
-            took[name].append((time.perf_counter() - started[0], processor_seconds() - started[1]))
-    clock, processor = ({name: [one[place] for one in rows] for name, rows in took.items()} for place in (0, 1))
+    first = folder / "first"
+    write_dataset(first, paths[:2])
+    extract(first)  # imports, and what is made once
+    homes = itertools.count()
+    ways = {"plain_loop": lambda: plain_loop(paths), "flow": lambda: flow(next(homes))}
+    clock, processor = in_turns(ways, num_rounds)
     extra = median(f - p for f, p in zip(processor["flow"], processor["plain_loop"], strict=True))
     return {
         "num_clips": num_clips,
@@ -108,16 +103,6 @@ def overhead(folder: Path, num_clips: int, seconds: float, num_rounds: int) -> d
         "target": OVERHEAD_TARGET,
         "server_start_seconds": round(server_seconds, 1),
     }
-
-
-def processor_seconds() -> float:
-    """Of this process, its children (decoders, server) and theirs that ended."""
-    own = os.times()
-    there = 0.0
-    for child in psutil.Process().children(recursive=True):
-        times = child.cpu_times()
-        there += times.user + times.system
-    return own.user + own.system + own.children_user + own.children_system + there
 
 
 def plain_loop(paths: Sequence[Path]) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -38,15 +40,34 @@ def machine() -> dict[str, Any]:
     }
 
 
-def in_turns(ways: Mapping[str, Callable[[], object]], num_rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round; every second round goes through the ways backwards."""
+def in_turns(
+    ways: Mapping[str, Callable[[], object]], num_rounds: int, *, with_children: bool = True
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds by the clock and of the processors, of each way in each round; every second round goes backwards.
+
+    with_children: whether ways start processes of their own; to look for them takes some 20 ms.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    processor: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(num_rounds):
         for name in list(ways) if number % 2 == 0 else list(reversed(ways)):
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), processor_seconds(with_children)
             ways[name]()
             seconds[name].append(time.perf_counter() - began)
-    return seconds
+            processor[name].append(processor_seconds(with_children) - spent)
+    return seconds, processor
+
+
+def processor_seconds(with_children: bool = True) -> float:
+    """Of this process, of its children, and of those that ended."""
+    if not with_children:
+        return time.process_time()
+    own = os.times()
+    spent = own.children_user + own.children_system
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        spent += times.user + times.system
+    return spent + time.process_time()
 
 
 def median_ratio(above: list[float], below: list[float]) -> float:
