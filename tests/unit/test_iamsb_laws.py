@@ -16,6 +16,7 @@ from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.systems.base import create_system
 from iamsb_core.systems.iamsb import Iamsb, IamsbConfig, ablations
 from iamsb_core.systems.iamsb.config import BudgetConfig, CoarseConfig, NeckConfig, RefinementConfig, WitnessConfig
+from iamsb_core.systems.iamsb.dense import pooled_scores
 from iamsb_core.systems.iamsb.heads import Windows
 from iamsb_core.systems.iamsb.refinement import RunningClips
 from iamsb_core.systems.iamsb.state import QueryState
@@ -290,9 +291,11 @@ def test_the_clip_probability_is_that_of_a_set_which_training_does_not_draw(use_
         for stream_outputs, network in zip((outputs.audio, outputs.visual), made.stream_networks(), strict=True):
             last = stream_outputs.coarse if use_coarse else stream_outputs.refined
             assert last is not None
-            best = torch.where(last.queries, last.final.logits, -20.0).amax(dim=1)
+            confidence, weight = last.final.logits.sigmoid(), made.config.output.evidence_weight
+            pooled = pooled_scores(confidence, stream_outputs.dense, last.final.segments, weight)
+            best = torch.where(last.queries, pooled, 0.0).amax(dim=1)
             slope, offset = network.calibration
-            torch.testing.assert_close(stream_outputs.calibrated_logit, slope * best + offset)
+            torch.testing.assert_close(stream_outputs.calibrated_logit, slope * best.logit() + offset)
 
 
 @pytest.mark.parametrize("name", sorted(ablations(TINY)))

@@ -145,9 +145,10 @@ class OutputConfig:
 
     nms_sigma: float = 0.8
     fusion_sigma: float = 0.5
-    evidence_weight: float = 0.33
-    """a query's confidence is multiplied by (edges * inside) ** evidence_weight, where the dense head's boundary
-    probabilities at its two ends and its mean forged probability inside speak; 0 leaves confidences alone (ours)"""
+    evidence_weight: float = 0.5
+    """share of the dense head in a score: confidence ** (1 - weight) * (inside ** 2 * edges) ** weight, where its mean
+    forged probability inside and its boundary probabilities at the two ends speak; 0 leaves confidences alone (ours:
+    queries know few people by heart sooner than cells do, see docs/iamsb-experiments.md)"""
     unselected_scale: float = 0.5
     """what a coarse segment's score is multiplied by when its query was not refined"""
     num_fused: int = 100

@@ -88,7 +88,7 @@ _EDGE_CELLS = 5
 
 
 def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
-    """(B, N) in [0, 1]: what the cells say of segments (B, N, 2): their mean inside times that of the two ends.
+    """(B, N) in [0, 1]: what the cells say of segments (B, N, 2): the square of their mean inside, times the two ends'.
 
     The ends' is the geometric mean of the largest boundary probability near each.
     """
@@ -101,7 +101,17 @@ def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
         _between(_near(logits, dense.valid), cells[..., side], num_cells)
         for side, logits in enumerate((dense.start_logits, dense.end_logits))
     )
-    return inside.clamp(0.0, 1.0) * (start * end).sqrt()
+    return inside.clamp(0.0, 1.0).square() * (start * end).sqrt()
+
+
+def pooled_scores(confidence: Tensor, dense: DenseOutputs, segments: Tensor, weight: float) -> Tensor:
+    """(B, N) in [0, 1]: queries' confidences and the cells' evidence in one log-linear pool (Genest and Zidek 1986).
+
+    confidence ** (1 - weight) * evidence ** weight; weight 0 leaves the confidence alone.
+    """
+    if not weight:
+        return confidence
+    return confidence ** (1.0 - weight) * segment_evidence(dense, segments) ** weight
 
 
 def _between(values: Tensor, positions: Tensor, num_cells: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ _DECIMALS = 4
 def cell_scores(outputs: IamsbOutputs, row: int, seconds: float) -> dict[str, Any]:
     """Each stream's forged probability of every cell (dense head), with the cell's length; absent streams left out.
 
-    The score of a segment is its query's confidence times the mean of these inside it and what the boundary
-    probabilities say of its ends (`segment_evidence`): they are factors of the score, not a gradient of it.
+    The score of a segment pools its query's confidence with the mean of these inside it and what the boundary
+    probabilities say of its ends (`pooled_scores`): they are factors of the score, not a gradient of it.
     """
     found = {}
     for modality in STREAMS:

@@ -13,7 +13,7 @@ from iamsb_core.localization.fusion import fuse_union_clips
 from iamsb_core.localization.nms import soft_nms_clips
 from iamsb_core.localization.proposals import ClipProposals, Proposals
 from iamsb_core.systems.iamsb.config import OutputConfig
-from iamsb_core.systems.iamsb.dense import segment_evidence
+from iamsb_core.systems.iamsb.dense import pooled_scores
 from iamsb_core.systems.iamsb.evidence import clip_evidence
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs, StreamOutputs
 
@@ -48,7 +48,7 @@ def final_segments(stream: StreamOutputs, unselected_scale: float) -> tuple[Tens
 def _suppressed(stream: StreamOutputs, batch: Batch, config: OutputConfig) -> list[Proposals]:
     """Soft-NMS of each clip; a clip without the stream has no proposals."""
     segments, scores = final_segments(stream, config.unselected_scale)
-    scores = scores * segment_evidence(stream.dense, segments) ** config.evidence_weight
+    scores = pooled_scores(scores, stream.dense, segments, config.evidence_weight)
     seconds = segments * batch.duration_seconds[:, None, None]
     table = torch.cat([seconds, scores[..., None]], dim=-1).float().cpu().numpy()
     present = stream.present.tolist()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from iamsb_core.encoders.base import StreamSpec
 from iamsb_core.systems.iamsb.coarse import CoarseBridge, IntervalPrior
 from iamsb_core.systems.iamsb.config import IamsbConfig
-from iamsb_core.systems.iamsb.dense import DenseOutputs
+from iamsb_core.systems.iamsb.dense import DenseOutputs, pooled_scores
 from iamsb_core.systems.iamsb.heads import jittered
 from iamsb_core.systems.iamsb.memory import StreamMemory
 from iamsb_core.systems.iamsb.neck import StreamNeck
@@ -22,7 +22,7 @@ from iamsb_core.systems.iamsb.state import QueryState, StepTrace
 from iamsb_core.systems.iamsb.witness import Witnesses
 from iamsb_core.systems.noise import Noise
 
-_ABSENT_LOGIT = -20.0
+_LEAST_SCORE = 1e-6
 
 
 class StreamNetwork(nn.Module):
@@ -78,13 +78,20 @@ class StreamNetwork(nn.Module):
         coarse: StepTrace,
         refinement: tuple[Selection, StepTrace] | None,
     ) -> StreamOutputs:
-        """With the best confidence of all candidates, calibrated by two trained scalars; its gradient stops there.
+        """With the best pooled score of all candidates, calibrated by two trained scalars; its gradient stops there.
 
         Which queries are refined is drawn in training and not in evaluation, so the best refined one would be of
         another set there; only where the coarse bridge is switched off, the refined ones are all there is.
         """
         selection, refined = (None, None) if refinement is None else refinement
         last = coarse if refined is None or self.config.use_coarse else refined
-        best = last.final.logits.detach().masked_fill(~last.queries, _ABSENT_LOGIT).amax(dim=1)
-        calibrated = self.calibration[0] * best + self.calibration[1]
+        calibrated = self.calibration[0] * self._best(last, dense) + self.calibration[1]
         return StreamOutputs(memory.present, dense, coarse, selection, refined, calibrated)
+
+    @torch.no_grad()
+    def _best(self, trace: StepTrace, dense: DenseOutputs) -> Tensor:
+        """(B,): the logit of the best pooled score, in float32."""
+        confidence = trace.final.logits.float().sigmoid()
+        scores = pooled_scores(confidence, dense, trace.final.segments, self.config.output.evidence_weight)
+        best = scores.masked_fill(~trace.queries, 0.0).amax(dim=1)
+        return torch.logit(best, eps=_LEAST_SCORE)
