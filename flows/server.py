@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from flows.environment import SERVER_MODULE, Orchestrator
+from flows.left_behind import among_commands, call_crashed
 from storage.home import Home
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,20 @@ def serve(orchestrator: Orchestrator) -> None:
     """
     if orchestrator.api_url is not None or "PREFECT_API_URL" in os.environ:
         return
-    process, url = _started(Home.current().root / "logs" / "prefect-in-process.log")
-    atexit.register(_stop, process)
+    with among_commands(Path(os.environ["PREFECT_HOME"])) as is_alone:
+        process, url = _started(Home.current().root / "logs" / "prefect-in-process.log")
+        atexit.register(_stop, process)
+        if is_alone:
+            _tell_the_truth(url)
     os.environ["PREFECT_API_URL"] = url
+
+
+def _tell_the_truth(url: str) -> None:
+    """Without it a run that was killed would be shown as running for ever; a record that resists stops nobody."""
+    try:
+        call_crashed(url)
+    except OSError as error:
+        log.warning("runs of killed commands may still be shown as running: %s", error)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

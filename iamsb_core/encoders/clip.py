@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iamsb_core.encoders.alignment import chunks
+from iamsb_core.encoders.alignment import Chunk
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.encoders.frames import checked_frames, frame_view
+from iamsb_core.encoders.passes import Passes
 from iamsb_core.encoders.weights import load_frozen, read_config
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.timeline import FeatureTrack, TimeGrid
@@ -100,6 +101,7 @@ class ClipEncoder:
         """together: whether several clips share a pass; as the device is if None."""
         self._spec, self._device, self._view = spec, device, frame_view(spec)
         self._together = device.type == "cuda" if together is None else together
+        self._passes = Passes(_GPU_FRAMES_PER_PASS if device.type == "cuda" else _FRAMES_PER_PASS)
         self._preprocess = Preprocessing.read(folder)
         self._dtype = getattr(torch, spec.dtype)
         self._model = _load(spec, folder).to(device=device, dtype=self._dtype)
@@ -128,15 +130,16 @@ class ClipEncoder:
     def _encoded(self, clips: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """(num_frames, dim) of each clip's (num_frames, size, size, 3), all in the same passes."""
         ends = np.cumsum([len(frames) for frames in clips])
-        max_rows = _GPU_FRAMES_PER_PASS if self._device.type == "cuda" else _FRAMES_PER_PASS
-        parts = []
-        for chunk in chunks(int(ends[-1]), max_rows=max_rows, context_rows=0):
+
+        def seen(chunk: Chunk) -> NDArray[np.float32]:
             pieces = [
                 torch.tensor(frames[max(0, chunk.keep.start - end + len(frames)) : chunk.keep.stop - end + len(frames)])
                 for frames, end in zip(clips, ends.tolist(), strict=True)
                 if chunk.keep.start < end and end - len(frames) < chunk.keep.stop
             ]
-            parts.append(self._vectors(torch.cat(pieces).to(self._device)))
+            return self._vectors(torch.cat(pieces).to(self._device))
+
+        parts = [part for _, part in self._passes.over(int(ends[-1]), seen)]
         return np.split(np.concatenate(parts), ends[:-1])
 
     def _vectors(self, frames: Tensor) -> NDArray[np.float32]:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iamsb_core.encoders.alignment import chunks, gathered, mirrored
+from iamsb_core.encoders.alignment import Chunk, gathered, mirrored
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.encoders.normalisation import HALF_WIDTH_SECONDS, standardised
+from iamsb_core.encoders.passes import Passes
 from iamsb_core.encoders.voice_measures import CELL_SAMPLES, CONTEXT_CELLS, FINE_PER_CELL, MARGIN, VoiceMeasures
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.timeline import FeatureTrack, TimeGrid
@@ -33,7 +34,8 @@ class HandcraftedAudioEncoder:
     """Handcrafted audio features on a device, in float32."""
 
     def __init__(self, spec: EncoderSpec, device: torch.device, *, cells_per_pass: int = _CELLS_PER_PASS) -> None:
-        self._spec, self._device, self._cells_per_pass = spec, device, cells_per_pass
+        self._spec, self._device = spec, device
+        self._cells = Passes(cells_per_pass, context_rows=CONTEXT_CELLS, beyond=True)
         self._measure = VoiceMeasures(device)
         main, fine = self._features(np.zeros(CELL_SAMPLES, dtype=np.float32), 1)
         self._dim, self._fine_dim = main.shape[1], fine.shape[1]
@@ -103,8 +105,11 @@ class HandcraftedAudioEncoder:
     def _passes(
         self, waveform: NDArray[np.float32], num_cells: int
     ) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
-        for chunk in chunks(num_cells, max_rows=self._cells_per_pass, context_rows=CONTEXT_CELLS, beyond=True):
+        def measured(chunk: Chunk) -> dict[str, NDArray[np.float32]]:
             start, stop = chunk.read.start * CELL_SAMPLES - MARGIN, chunk.read.stop * CELL_SAMPLES + MARGIN
             samples = torch.from_numpy(mirrored(waveform, start, stop)).to(self._device)
             blocks = self._measure(samples)
-            yield chunk.keep, {name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()}
+            return {name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()}
+
+        for chunk, blocks in self._cells.over(num_cells, measured):
+            yield chunk.keep, blocks

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iamsb_core.encoders.alignment import chunks, gathered, reflected
+from iamsb_core.encoders.alignment import Chunk, gathered, reflected
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.encoders.face_measures import CONTEXT_FRAMES, FaceMeasures
 from iamsb_core.encoders.frames import checked_frames, frame_view
 from iamsb_core.encoders.normalisation import HALF_WIDTH_SECONDS, centred
+from iamsb_core.encoders.passes import Passes
 from iamsb_core.encoders.regions import NUM_BLOCKS
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.timeline import FeatureTrack, TimeGrid
@@ -38,7 +39,7 @@ class HandcraftedVideoEncoder:
             raise ValueError(
                 f"pictures of {side} pixels cannot be cut into blocks; take a multiple of {_SIDE_MULTIPLE}"
             )
-        self._frames_per_pass = frames_per_pass
+        self._frames = Passes(frames_per_pass, context_rows=CONTEXT_FRAMES, beyond=True)
         self._measure = FaceMeasures(device)
         self._dim = self._features(np.zeros((1, side, side, 3), dtype=np.uint8)).shape[1]
 
@@ -74,7 +75,10 @@ class HandcraftedVideoEncoder:
 
     @torch.inference_mode()
     def _passes(self, frames: NDArray[np.uint8]) -> Iterator[tuple[slice, dict[str, NDArray[np.float32]]]]:
-        for chunk in chunks(len(frames), max_rows=self._frames_per_pass, context_rows=CONTEXT_FRAMES, beyond=True):
+        def measured(chunk: Chunk) -> dict[str, NDArray[np.float32]]:
             rows = reflected(chunk.read.start, chunk.read.stop, len(frames))
             blocks = self._measure(torch.from_numpy(frames[rows]).to(self._device))
-            yield chunk.keep, {name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()}
+            return {name: block[chunk.inside].cpu().numpy() for name, block in blocks.items()}
+
+        for chunk, blocks in self._frames.over(len(frames), measured):
+            yield chunk.keep, blocks

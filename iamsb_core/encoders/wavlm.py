@@ -26,8 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from iamsb_core.encoders.alignment import buckets, chunks, on_grid
+from iamsb_core.encoders.alignment import Chunk, buckets, chunks, on_grid
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
+from iamsb_core.encoders.passes import Passes
 from iamsb_core.encoders.weights import load_frozen, read_config
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip
 from iamsb_core.timeline import TimeGrid
@@ -72,6 +73,7 @@ class WavLMEncoder:
         self._plan = ChunkPlan() if plan is None else plan
         on_device = _GPU_BATCH_ROWS if device.type == "cuda" else 0
         self._batch_rows = on_device if self._plan.batch_rows is None else self._plan.batch_rows
+        self._front_end_passes = Passes(self._plan.front_end_rows)
         self._normalise = bool(read_config(folder, "preprocessor_config.json").get("do_normalize", False))
         self._dtype = getattr(torch, spec.dtype)
         self._model = _load(spec, folder).to(device=device, dtype=self._dtype)
@@ -96,9 +98,22 @@ class WavLMEncoder:
         # cuDNN would round float32 convolutions to TF32, ten bits of mantissa
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
             for places in self._batches(waveforms):
-                rows |= zip(places, self._encoded([waveforms[place] for place in places]), strict=True)
+                rows |= self._halving(places, waveforms)
         grids = [TimeGrid.covering(clip.duration_seconds, HOP_SECONDS) for clip in clips]
         return [EncodedTrack(on_grid(rows[place], grid)) for place, grid in enumerate(grids)]
+
+    def _halving(self, places: list[int], waveforms: Sequence[NDArray[np.float32]]) -> dict[int, NDArray[np.float32]]:
+        """The rows of a batch of clips by place; where memory runs out, in batches of half as many."""
+
+        def encoded(chunk: Chunk) -> list[NDArray[np.float32]]:
+            return self._encoded([waveforms[place] for place in places[chunk.keep]])
+
+        together, rows = Passes(len(places)), {}
+        for chunk, found in together.over(len(places), encoded):
+            rows |= zip(places[chunk.keep], found, strict=True)
+        if together.max_rows < len(places):
+            self._batch_rows //= 2
+        return rows
 
     def _waveform(self, clip: DecodedClip) -> NDArray[np.float32]:
         if clip.waveform is None:
@@ -188,11 +203,13 @@ class WavLMEncoder:
         self, waveform: NDArray[np.float32], scale: _Scale | None, norm: _Scale | None, rows: slice
     ) -> Tensor:
         """(1, rows, channels): the convolutional front end over the samples that these rows see."""
-        parts = []
-        for chunk in chunks(rows.stop - rows.start, max_rows=self._plan.front_end_rows, context_rows=0):
+
+        def convolved(chunk: Chunk) -> Tensor:
             first, last = rows.start + chunk.keep.start, rows.start + chunk.keep.stop - 1
             start, stop = first * _HOP_SAMPLES, last * _HOP_SAMPLES + self._field_samples
-            parts.append(self._front_end(self._samples(waveform, scale, start, stop), norm))
+            return self._front_end(self._samples(waveform, scale, start, stop), norm)
+
+        parts = [part for _, part in self._front_end_passes.over(rows.stop - rows.start, convolved)]
         return torch.cat(parts, dim=2).transpose(1, 2)
 
     def _front_end(self, hidden: Tensor, norm: _Scale | None) -> Tensor:

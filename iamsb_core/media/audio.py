@@ -20,7 +20,7 @@ _SILENT_PEAK = 1e-3
 _MAX_SILENCE_SAMPLES = 1 << 20
 _MAX_PLANES = 8
 """PyAV reads beyond the frame's own list of planes and crashes; interleaved there is only one"""
-_FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
+_FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
 
 
 class Sound:
@@ -134,7 +134,8 @@ def _silence(num_samples: int) -> Iterator[Samples]:
 
 def _mono(frame: AudioFrame, rate_hz: int) -> Samples:
     """The mean of a frame's channels, (num_samples,) in [-1, 1], at rate_hz."""
-    if frame.format.is_planar and len(frame.layout.channels) > _MAX_PLANES:
+    is_wide = frame.format.is_planar and len(frame.layout.channels) > _MAX_PLANES
+    if is_wide or frame.format.name.removesuffix("p") not in _FULL_SCALE:  # such as 64-bit integers
         (frame,) = AudioResampler(format="flt").resample(frame)
     coded = frame.to_ndarray()
     name = frame.format.name.removesuffix("p")

@@ -23,7 +23,7 @@ _SMALL = 64
 def png_bomb(rng: np.random.Generator) -> Bomb:
     """PNG pictures of zeros, which shrink a thousandfold, in a file whose header says 64 x 64."""
     width, height = _SIDES[int(rng.integers(len(_SIDES)))]
-    return _wrapped("matroska", "png", [_png(width, height)], [0.0]), f"PNG of {width} x {height}"
+    return _wrapped("mov", "png", [_png(width, height)], [0.0]), f"PNG of {width} x {height}"
 
 
 def later_png_bomb(rng: np.random.Generator) -> Bomb:
@@ -31,7 +31,7 @@ def later_png_bomb(rng: np.random.Generator) -> Bomb:
     width, height = _SIDES[int(rng.integers(len(_SIDES)))]
     small = _png(_SMALL, _SMALL)
     packets = [small, small, _png(width, height), small]
-    return _wrapped("matroska", "png", packets, [0.0, 0.04, 0.08, 0.12]), f"third PNG of {width} x {height}"
+    return _wrapped("mov", "png", packets, [0.0, 0.04, 0.08, 0.12]), f"third PNG of {width} x {height}"
 
 
 def jpeg_bomb(rng: np.random.Generator) -> Bomb:
@@ -69,7 +69,7 @@ def far_picture(rng: np.random.Generator) -> Bomb:
     """Two pictures, a thousand hours or two minutes apart."""
     seconds = float(rng.choice([3_600_000.0, 86_400.0, 7_000.0, 100.0]))
     small = _png(_SMALL, _SMALL)
-    return _wrapped("matroska", "png", [small, small], [0.0, seconds]), f"a picture after {seconds:.0f} s"
+    return _wrapped("mov", "png", [small, small], [0.0, seconds]), f"a picture after {seconds:.0f} s"
 
 
 def wave_bomb(rng: np.random.Generator) -> Bomb:
@@ -96,8 +96,8 @@ def deep_boxes(rng: np.random.Generator) -> Bomb:
 
 def zipped_header(rng: np.random.Generator) -> Bomb:
     """QuickTime's compressed header, which unpacks to far more than it is."""
-    size = int(rng.choice([1 << 20, 100 << 20, 0x7FFFFFFF]))
-    packed = zlib.compress(bytes(min(size, 100 << 20)), 9)
+    size = int(rng.choice([1 << 20, 64 << 20, 0x7FFFFFFF]))
+    packed = _zeros(min(size, 64 << 20))
     dcom = struct.pack(">I4s4s", 12, b"dcom", b"zlib")
     cmvd = struct.pack(">I4sI", 12 + len(packed), b"cmvd", size) + packed
     cmov = struct.pack(">I4s", 8 + len(dcom) + len(cmvd), b"cmov") + dcom + cmvd
@@ -118,12 +118,12 @@ def endless_table(rng: np.random.Generator) -> Bomb:
 
 
 BOMBS: dict[str, Callable[[np.random.Generator], Bomb]] = {
-    "png.mkv": png_bomb,
-    "later-png.mkv": later_png_bomb,
+    "png.mov": png_bomb,
+    "later-png.mov": later_png_bomb,
     "jpeg.avi": jpeg_bomb,
     "vp8.webm": vp8_bomb,
     "sps.h264": h264_bomb,
-    "far-picture.mkv": far_picture,
+    "far-picture.mov": far_picture,
     "wave.wav": wave_bomb,
     "deep.mp4": deep_boxes,
     "zipped.mov": zipped_header,
@@ -132,10 +132,15 @@ BOMBS: dict[str, Callable[[np.random.Generator], Bomb]] = {
 
 
 @functools.cache
+def _zeros(size: int) -> bytes:
+    return zlib.compress(bytes(size))
+
+
+@functools.cache
 def _png(width: int, height: int) -> bytes:
     """A grey picture of zeros; of one that is too large for any decoder, only the first rows."""
     rows = min(height, (256 << 20) // (width + 1))
-    packer = zlib.compressobj(9)
+    packer = zlib.compressobj()
     row = bytes(width + 1)
     packed = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

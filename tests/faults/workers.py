@@ -1,0 +1,131 @@
+"""Processes that run the flows against a Prefect server, forked from one that has imported everything already.
+
+A command spends most of its life on imports; these spend it on the work, so that many can be killed in little time.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flows.environment import SERVER_MODULE
+from flows.left_behind import call_crashed
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["flows.extract", "flows.train", "workers"])
+_START_SECONDS = 180.0
+
+
+def worker(kind: str, home: Path, workplace: Path, api_url: str) -> Any:
+    """A started process that extracts, or trains (and extracts first what is missing), in that home."""
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    process = _CONTEXT.Process(target=_work, args=(kind, str(home), str(workplace), api_url))
+    process.start()
+    return process
+
+
+def _work(kind: str, home: str, workplace: str, api_url: str) -> None:
+    log = os.open(Path(home) / "logs" / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ["IAMSB_HOME"] = home
+    from prefect.settings import (  # noqa: PLC0415 - here, in the process that uses it
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        PREFECT_LOCAL_STORAGE_PATH,
+        PREFECT_LOGGING_LEVEL,
+        temporary_settings,
+    )
+
+    from flows.extract import ExtractConfig, extract  # noqa: PLC0415
+    from flows.train import TrainFlowConfig, train  # noqa: PLC0415
+    from iamsb_core.configuration import parse  # noqa: PLC0415
+    from iamsb_core.digest import plain  # noqa: PLC0415
+
+    prefect_home = Path(home) / "prefect"
+    settings = {PREFECT_API_URL: api_url, PREFECT_HOME: prefect_home, PREFECT_LOGGING_LEVEL: "ERROR"}
+    settings |= {PREFECT_LOCAL_STORAGE_PATH: prefect_home / "storage"}
+    root = Path(workplace) / "data"
+    with temporary_settings(settings):
+        if kind == "extract":
+            done: Any = extract(root, "lavdf", ExtractConfig(splits=("train", "dev"), device="cpu"))
+        else:
+            given = json.loads((Path(workplace) / "config.json").read_text())
+            done = train(root, "lavdf", parse(TrainFlowConfig, given, where="config.json"))
+    (Path(home) / f"{kind}.json").write_text(json.dumps(plain(done)))
+
+
+def decoders(pid: int) -> list[psutil.Process]:
+    """The decoding processes of a worker."""
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+        return [child for child in children if "iamsb_core.media.worker" in child.cmdline()]
+    except psutil.Error:
+        return []
+
+
+class PrefectServer:
+    """A Prefect server on loopback, with its record in a folder, that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._port}/api"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        spec = find_spec("prefect")
+        assert spec is not None
+        assert spec.origin is not None
+        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(spec.origin).parent), "--factory"]
+        command += [SERVER_MODULE, "--host", "127.0.0.1", "--port", str(self._port), "--log-level", "error"]
+        marks = {"PREFECT_HOME": str(self._folder), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
+        with (self._folder / "server.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                command, env=os.environ | marks, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def states(self) -> Counter[str]:
+        """How many flow runs are in which state."""
+        request = urllib.request.Request(
+            f"{self.url}/flow_runs/filter", data=b"{}", headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return Counter(run["state_type"] for run in json.loads(answer.read()))
+
+    def forget(self) -> None:
+        """What a command does that finds itself alone: whatever is shown as running was killed."""
+        call_crashed(self.url)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                return True
+        except OSError:
+            return False
