@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -236,9 +237,8 @@ def _is_free(port: int) -> bool:
 def _fetch(url: str, *, post: bool) -> Any:
     """The JSON (or text) that the address gives; None where it does not answer."""
     # S310: the address is ours, on loopback.
-    request = urllib.request.Request(  # noqa: S310
-        url, data=b"{}" if post else None, headers={"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json", **_credentials()}
+    request = urllib.request.Request(url, data=b"{}" if post else None, headers=headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             text = answer.read().decode()
@@ -248,6 +248,12 @@ def _fetch(url: str, *, post: bool) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def _credentials() -> dict[str, str]:
+    """What a Prefect server that asks for a password is told, as Prefect's own clients tell it."""
+    given = os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    return {"Authorization": f"Basic {base64.b64encode(given.encode()).decode()}"} if given else {}
 
 
 def _write_address(path: Path, url: str) -> str:
