@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,8 @@ ADDRESS_MARK = "# written by `iamsb up`, removed by `iamsb down`\n"
 """The first line of a prefect.toml of ours, which tells the `prefect` command in a folder where the server is."""
 SERVER_MODULE = "prefect.server.api.server:create_app"
 _PROBE_SECONDS = 2.0
-_CLOCK_TOLERANCE_SECONDS = 5.0
-"""a process's start is told against the system's boot time, which moves when the clock is set"""
+_TICK_SECONDS = 0.05
+"""a start is told in hundredths of a second"""
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -140,7 +141,21 @@ def answers(url: str) -> bool:
 
 def _identity(process: psutil.Process) -> str:
     """A process id with its start, so that a number used again is not taken for the same process."""
-    return f"{process.pid}:{process.create_time():.2f}"
+    return f"{process.pid}:{_started_seconds(process):.2f}"
+
+
+def _started_seconds(process: psutil.Process) -> float:
+    """When it started, since the machine did; elsewhere than on Linux by the clock, which may be set.
+
+    Raises psutil.NoSuchProcess.
+    """
+    if sys.platform != "linux":
+        return process.create_time()
+    try:
+        text = Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    return int(text.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(identity: str) -> bool:
@@ -148,7 +163,7 @@ def is_alive(identity: str) -> bool:
     try:
         pid, started = identity.split(":")
         process = psutil.Process(int(pid))
-        same = abs(process.create_time() - float(started)) < _CLOCK_TOLERANCE_SECONDS
+        same = abs(_started_seconds(process) - float(started)) < _TICK_SECONDS
         return same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False

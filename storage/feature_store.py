@@ -3,7 +3,7 @@
     <root>/v1/<encoder identity>/<pack digest>.zarr
 
 A pack is an immutable Zarr v3 group with the clips of one extraction task. It is written in a private folder and
-renamed into place, so readers see all of it or none, a crash leaves nothing but a folder that the next start sweeps,
+published in one step (`storage.places`; the root may be in object storage), so readers see all of it or none, a crash leaves nothing but a folder that the next start sweeps,
 and of two writers of one pack the second finds its work done. There is no other cache and no database: what is
 stored is what `missing` does not list.
 """
@@ -25,32 +25,36 @@ from iamsb_core.timeline import Segment
 from storage.checkup import DamagedPack, VerifyReport, damaged_problems, drop_packs, verify_packs
 from storage.clips import ClipEntry, ClipRecord
 from storage.errors import DamagedFeaturesError
-from storage.keys import STAGING_FOLDER, VERSION_FOLDER, checked_sha256, identity_folder, pack_folder
+from storage.keys import checked_sha256, identity_folder, pack_folder
+from storage.objects import Place, place_of
 from storage.pack import Pack, load_records
 from storage.pack_index import PackIndex
 from storage.pack_writer import PackWriter
+from storage.places import identities, publish, staging_of, withdraw
 from storage.shards import OpenShards
-from storage.staging import discard, fsync_tree, move_into_place, staging_folder, sweep
+from storage.staging import staging_folder, sweep
 from storage.store_format import check_format
 
 log = logging.getLogger(__name__)
 
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FeatureStore:
-    """Features under one root folder. Safe in threads; in other processes it opens the root again by itself.
+    """Features under one root: a folder, or a URL such as s3://bucket/prefix. Safe in threads; in other processes it opens the root again by itself.
 
     Raises ValueError for a store of an older or a newer format (`storage.store_format`).
     """
 
     def __init__(
-        self, root: Path | str, *, dtype: Literal["float16", "float32"] = "float16", max_open_files: int = 128
+        self, root: Place | str, *, dtype: Literal["float16", "float32"] = "float16", max_open_files: int = 128
     ) -> None:
-        self.root = Path(root)
-        check_format(self.root)
+        self.root = place_of(root) if isinstance(root, str) else root
+        if isinstance(self.root, Path):
+            check_format(self.root)
         self._dtype, self._max_open_files = dtype, max_open_files
-        self._staging = self.root / STAGING_FOLDER
+        self._staging = staging_of(self.root)
         self._lock = threading.Lock()
         self._indexes: dict[str, PackIndex] = {}
         self._shards = OpenShards(max_open_files)
@@ -63,8 +67,7 @@ class FeatureStore:
 
     def identities(self) -> list[str]:
         """Every encoder that has features here."""
-        folder = self.root / VERSION_FOLDER
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return identities(self.root)
 
     def missing(self, identity: str, sha256s: Iterable[str], *, retry_failed: bool = False) -> list[str]:
         """The clips that an extraction must work on, each once, in order.
@@ -166,17 +169,19 @@ class FeatureStore:
             if error.errno in _FULL:
                 message = f"no room for features in {self.root}; nothing was changed; free space or move the store"
                 raise OSError(error.errno, message) from error
+            if error.errno in _READ_ONLY and str(error.filename).startswith(str(self.root)):
+                message = f"the feature store {self.root} is read-only; nothing was changed; make it writable"
+                raise PermissionError(error.errno, message) from error
             raise
 
-    def _publish(self, source: Path, target: Path) -> None:
-        fsync_tree(source)
-        while not move_into_place(source, target):
+    def _publish(self, source: Path, target: Place) -> None:
+        while not publish(source, target):
             problems = damaged_problems(target)
             if not problems:
                 log.info("feature pack %s is stored already", target.name)
                 return
             log.warning("replacing damaged feature pack %s: %s", target, problems[0])
-            discard(target, self._staging)
+            withdraw(target, self._staging)
 
     # ---- health
 
@@ -230,7 +235,7 @@ class FeatureStore:
 
 
 @functools.lru_cache(maxsize=8)
-def open_store(root: Path, dtype: Literal["float16", "float32"] = "float16") -> FeatureStore:
+def open_store(root: Place, dtype: Literal["float16", "float32"] = "float16") -> FeatureStore:
     """The one store of this process for a root, so that task after task finds its index built."""
     return FeatureStore(root, dtype=dtype)
 
@@ -239,5 +244,5 @@ def _retried(pack: Pack, position: int, retry_failed: bool) -> bool:
     return retry_failed or pack.troubled[position].is_retried
 
 
-def _reopened(root: Path, dtype: Literal["float16", "float32"], max_open_files: int) -> FeatureStore:
+def _reopened(root: Place, dtype: Literal["float16", "float32"], max_open_files: int) -> FeatureStore:
     return FeatureStore(root, dtype=dtype, max_open_files=max_open_files)

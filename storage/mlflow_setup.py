@@ -127,6 +127,17 @@ def local_path(uri: str) -> Path | None:
     return None if _IS_URI.match(uri) else Path(uri)
 
 
+def is_reachable(uri: str) -> bool:
+    """Whether the store answers at once; a local one is always there."""
+    if not uri.startswith(("http:", "https:")):
+        return True
+    try:
+        _check_answers(uri)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_answers(uri: str) -> None:
     """Raises ValueError at once where a server is not there; MLflow itself would try again for minutes."""
     try:

@@ -1,4 +1,4 @@
-"""Read rows of a ragged array straight from its shard files, each chunk checked against its CRC-32C.
+"""Read rows of a ragged array straight from its shard files or objects, each chunk checked against its CRC-32C.
 
 This reads what zarr writes (Zarr v3, sharding codec with its index at the end, uncompressed chunks), without zarr:
 several times faster for one clip, and safe in threads and forked workers, since no event loop is involved. A test
@@ -7,6 +7,7 @@ reads the same rows through zarr and compares.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import DamagedFeaturesError
+from storage.objects import ObjectPath, Place
 from storage.ragged import RaggedLayout
 
 _CRC_BYTES = 4
@@ -27,13 +29,62 @@ _CHUNKS_PER_CALL = 256
 """two buffers for each; the kernel takes 1024 at once"""
 
 
+class _FileBytes:
+    """An open file; it closes when nobody holds this any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def tail(self, num_bytes: int) -> bytes:
+        """The last bytes, fewer where the file is shorter."""
+        return os.pread(self._descriptor, num_bytes, max(0, os.fstat(self._descriptor).st_size - num_bytes))
+
+    def read_into(self, buffers: list[NDArray[np.uint8]], position: int) -> int:
+        """Fill the buffers one after the other; returns the bytes read."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, buffers, position)  # type: ignore[arg-type]  # arrays are buffers
+        return _spread(os.pread(self._descriptor, _num_bytes(buffers), position), buffers)  # macOS has no preadv
+
+
+class _ObjectBytes:
+    """An object, read by ranges: one request for the chunks of a clip."""
+
+    def __init__(self, path: ObjectPath) -> None:
+        self._path, self._size = path, path.size()
+
+    def tail(self, num_bytes: int) -> bytes:
+        """The last bytes, fewer where the object is shorter."""
+        wanted = min(num_bytes, self._size)
+        return self._path.read_range(self._size - wanted, wanted) if wanted else b""
+
+    def read_into(self, buffers: list[NDArray[np.uint8]], position: int) -> int:
+        """Fill the buffers one after the other; returns the bytes read."""
+        wanted = min(_num_bytes(buffers), self._size - position)
+        return _spread(self._path.read_range(position, wanted), buffers) if wanted > 0 else 0
+
+
+def _num_bytes(buffers: list[NDArray[np.uint8]]) -> int:
+    return sum(buffer.nbytes for buffer in buffers)
+
+
+def _spread(data: bytes, buffers: list[NDArray[np.uint8]]) -> int:
+    """Fill the buffers, if the data does; returns its length."""
+    if len(data) == _num_bytes(buffers):
+        whole = np.frombuffer(data, np.uint8)
+        for buffer, part in zip(
+            buffers, np.split(whole, np.cumsum([each.nbytes for each in buffers])[:-1]), strict=True
+        ):
+            buffer[:] = part
+    return len(data)
+
+
 class ShardFile:
     """One open shard. The file closes when the last thread that uses it lets go."""
 
-    def __init__(self, path: Path, layout: RaggedLayout) -> None:
+    def __init__(self, path: Place, layout: RaggedLayout) -> None:
         self._path, self._layout = path, layout
-        self._descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._descriptor)
+        self._bytes = _ObjectBytes(path) if isinstance(path, ObjectPath) else _FileBytes(path)
         self._positions = self._read_index()
 
     def read_chunks(self, first: int, rows: NDArray[Any]) -> None:
@@ -53,7 +104,7 @@ class ShardFile:
         """Chunks that follow one another in the file, straight into place, and the checksum behind each."""
         stored = np.empty((len(chunks), _CRC_BYTES), np.uint8)
         buffers = [part for pair in zip(chunks, stored, strict=True) for part in pair]
-        if _read_into(self._descriptor, buffers, position) != chunks.nbytes + stored.nbytes:
+        if self._bytes.read_into(buffers, position) != chunks.nbytes + stored.nbytes:
             raise self._damaged(f"chunk {first} or one behind it is cut short")
         chunks.flags.writeable = False  # the checksum takes nothing that may change meanwhile
         for number, (chunk, checksum) in enumerate(zip(chunks, stored, strict=True), start=first):
@@ -62,8 +113,7 @@ class ShardFile:
 
     def _read_index(self) -> NDArray[np.uint64]:
         num_bytes = self._layout.chunks_per_shard * _INDEX_ENTRY_BYTES + _CRC_BYTES
-        start = max(0, os.fstat(self._descriptor).st_size - num_bytes)
-        data = os.pread(self._descriptor, num_bytes, start)
+        data = self._bytes.tail(num_bytes)
         if len(data) != num_bytes:
             raise self._damaged("the shard's index is cut short")
         if google_crc32c.value(data[:-_CRC_BYTES]) != int.from_bytes(data[-_CRC_BYTES:], "little"):
@@ -74,15 +124,12 @@ class ShardFile:
         return DamagedFeaturesError(str(self._path), problem)
 
 
-def _read_into(descriptor: int, buffers: list[NDArray[np.uint8]], position: int) -> int:
-    """Fill the buffers one after the other; returns the bytes read."""
-    if hasattr(os, "preadv"):
-        return os.preadv(descriptor, buffers, position)  # type: ignore[arg-type]  # arrays are buffers
-    data = np.frombuffer(os.pread(descriptor, sum(buffer.nbytes for buffer in buffers), position), np.uint8)
-    if data.nbytes == sum(buffer.nbytes for buffer in buffers):  # macOS has no preadv
-        for buffer, part in zip(buffers, np.split(data, np.cumsum([b.nbytes for b in buffers])[:-1]), strict=True):
-            buffer[:] = part
-    return data.nbytes
+def _mark(path: Place) -> None:
+    """Take the commit's time from a file that rotted, so that the next extraction reads it, and makes its pack anew."""
+    if isinstance(path, ObjectPath):
+        return
+    with contextlib.suppress(OSError):  # a read-only store stays as it is
+        os.utime(path)
 
 
 class OpenShards:
@@ -90,10 +137,10 @@ class OpenShards:
 
     def __init__(self, max_files: int = 128) -> None:
         self._max_files = max_files
-        self._files: OrderedDict[Path, ShardFile] = OrderedDict()
+        self._files: OrderedDict[Place, ShardFile] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read_rows(self, array: Path, layout: RaggedLayout, first: int, last: int) -> NDArray[Any]:
+    def read_rows(self, array: Place, layout: RaggedLayout, first: int, last: int) -> NDArray[Any]:
         """Rows [first, last) of the array in that folder, (last - first, dim).
 
         Raises DamagedFeaturesError, and FileNotFoundError where a shard is not there.
@@ -114,21 +161,25 @@ class OpenShards:
         skipped = first_chunk * layout.chunk_rows
         return rows.reshape(-1, layout.dim)[first - skipped : last - skipped]
 
-    def _read_chunks(self, path: Path, layout: RaggedLayout, first: int, rows: NDArray[Any]) -> None:
+    def _read_chunks(self, path: Place, layout: RaggedLayout, first: int, rows: NDArray[Any]) -> None:
         try:
             self._open(path, layout).read_chunks(first, rows)
         except DamagedFeaturesError:
             # the pack may have been repaired since this process opened the file: look at the file that is there now
             self.forget(path)
-            self._open(path, layout).read_chunks(first, rows)
+            try:
+                self._open(path, layout).read_chunks(first, rows)
+            except DamagedFeaturesError:
+                _mark(path)
+                raise
 
-    def forget(self, path: Path) -> None:
+    def forget(self, path: Place) -> None:
         """Close a file, or every file below a folder."""
         with self._lock:
-            for known in [known for known in self._files if known.is_relative_to(path)]:
+            for known in [known for known in self._files if known.is_relative_to(path)]  # type: ignore[arg-type]  # another kind of place is never below:
                 del self._files[known]
 
-    def _open(self, path: Path, layout: RaggedLayout) -> ShardFile:
+    def _open(self, path: Place, layout: RaggedLayout) -> ShardFile:
         with self._lock:
             if path in self._files:
                 self._files.move_to_end(path)

@@ -22,7 +22,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from iamsb_core.digest import plain
 from storage.git_commit import git_commit
 from storage.home import Home
-from storage.mlflow_setup import EXPERIMENT, connect, experiment_id
+from storage.mlflow_setup import EXPERIMENT, connect, experiment_id, is_reachable
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +103,13 @@ class TrackedRun:
                 self._steps(key).add(step)
                 self._waiting.append(Metric(key, float(value), now, step))
         if len(self._waiting) >= _METRICS_PER_CALL:
-            self.flush()
+            self.flush(patiently=False)
 
-    def flush(self) -> None:
-        """Send the metrics that wait."""
+    def flush(self, *, patiently: bool = True) -> None:
+        """Send the metrics that wait; not patiently: where the store does not answer at once they go on waiting."""
+        if not patiently and self._waiting and not is_reachable(self.client.tracking_uri):
+            log.warning("the tracking store is out of reach; %d numbers wait for it", len(self._waiting))
+            return
         while self._waiting:
             self.client.log_batch(self.run_id, metrics=self._waiting[:_METRICS_PER_CALL])
             del self._waiting[:_METRICS_PER_CALL]

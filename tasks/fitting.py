@@ -59,7 +59,7 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
         if (done := _outcome(job)) is not None:
             log.info("trained before with the same data, code and settings: run %s", done.run_id)
             return done
-        source = StoredFeatures(FeatureStore(job.home.features), job.audio, job.visual, hidden=job.hidden)
+        source = StoredFeatures(FeatureStore(job.home.feature_place), job.audio, job.visual, hidden=job.hidden)
         with _run(job) as run, gpu_slot(job.device):
             _describe(run, job, manifest)
             cached, dev = CachedFeatures(source), _split(source, manifest, "dev")
@@ -193,6 +193,6 @@ def _log(run: TrackedRun, report: StepReport | EpochReport, num_steps: int) -> N
     losses = {f"train_{name}": value for name, value in report.losses.items()}
     metrics = {f"dev_{name}": value for name, value in report.metrics.items()}
     run.log_metrics({**losses, **metrics, "epoch_seconds": report.seconds}, report.epoch)
-    run.flush()
+    run.flush(patiently=False)
     if report.metrics:
         log.info("epoch %d: dev selection %.3f", report.epoch + 1, report.metrics[SELECTION])

@@ -6,8 +6,6 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import torch
-import torchaudio.functional
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
@@ -79,6 +77,9 @@ class Resampler:
     def _resample(self, samples: Samples) -> Samples:
         if self._ratio == 1:
             return samples
+        import torch  # noqa: PLC0415 - most of a decoding process's start and memory, needed at other rates only
+        import torchaudio.functional  # noqa: PLC0415
+
         sound = torch.from_numpy(np.ascontiguousarray(samples))
         resampled = torchaudio.functional.resample(sound, self._block, self._ratio.numerator)
         return np.asarray(resampled.numpy(), dtype=np.float32)

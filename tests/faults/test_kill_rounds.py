@@ -60,7 +60,7 @@ class Kill:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("rounds"), num_clips=(3, 1, 1), seconds=1.5, epochs=6)
+    return make_dataset(tmp_path_factory.mktemp("rounds"), num_clips=(2, 1, 1), seconds=1.2, epochs=6)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_killed_at_50_moments_of_extraction(workplace: Path, server: PrefectServ
     began = time.monotonic()
     assert run("extract", timing, workplace, server)
     duration = time.monotonic() - began
-    killer = Killer("extract", workplace, server, {"worker": 0.6, "decoder": 0.25, "server": 0.15})
+    killer = Killer("extract", workplace, server, {"worker": 0.7, "decoder": 0.22, "server": 0.08})
     num_rounds = num_starts = 0
     while len(killer.kills) < NUM_EXTRACTION_KILLS:
         home = workplace / f"extraction-{num_rounds}"
@@ -187,7 +187,7 @@ def test_killed_at_20_moments_of_training(workplace: Path, server: PrefectServer
     began = time.monotonic()
     assert run("train", timing, workplace, server)
     duration = time.monotonic() - began
-    killer = Killer("train", workplace, server, {"trainer": 0.85, "server": 0.15})
+    killer = Killer("train", workplace, server, {"trainer": 0.9, "server": 0.1})
     num_rounds = num_starts = 0
     while len(killer.kills) < NUM_TRAINING_KILLS:
         home = shutil.copytree(base, workplace / f"training-{num_rounds}")

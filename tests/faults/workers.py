@@ -25,7 +25,7 @@ from flows.environment import SERVER_MODULE
 from flows.left_behind import call_crashed
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["flows.extract", "flows.train", "workers"])
+_CONTEXT.set_forkserver_preload(["flows.extract", "flows.train", "storage.tracking", "workers"])
 _START_SECONDS = 180.0
 
 

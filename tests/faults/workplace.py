@@ -40,7 +40,8 @@ def make_dataset(
         num_clips=num_clips,
         people_shares=(1.0, 1.0, 1.0),
         clip_seconds=(seconds - 0.1, seconds + 0.1),
-        segment_seconds=(0.2, 1.0),
+        min_source_seconds=min(2.0, seconds - 0.1),
+        segment_seconds=(0.2, min(1.0, seconds / 2)),
         synthetic=SyntheticConfig(num_people=3, seconds_per_person=4.0),
     )
     forge(None, folder / "data", forgery, num_workers=1)
