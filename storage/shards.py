@@ -176,7 +176,8 @@ class OpenShards:
     def forget(self, path: Place) -> None:
         """Close a file, or every file below a folder."""
         with self._lock:
-            for known in [known for known in self._files if known.is_relative_to(path)]  # type: ignore[arg-type]  # another kind of place is never below:
+            # another kind of place is never below
+            for known in [known for known in self._files if known.is_relative_to(path)]:  # type: ignore[arg-type]
                 del self._files[known]
 
     def _open(self, path: Place, layout: RaggedLayout) -> ShardFile:
