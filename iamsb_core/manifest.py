@@ -32,10 +32,9 @@ NO_STREAM = Modality(0)
 STREAMS: tuple[Modality, Modality] = (Modality.AUDIO, Modality.VISUAL)
 
 
-def stream_name(modality: Modality) -> StreamName:
+def stream_name(modality: Modality) -> str:
     """The one name of a stream in files, metrics and reports: `audio` or `visual`."""
-    names: dict[Modality, StreamName] = {Modality.AUDIO: "audio", Modality.VISUAL: "visual"}
-    return names[modality]
+    return {Modality.AUDIO: "audio", Modality.VISUAL: "visual"}[modality]
 
 
 @dataclass(frozen=True, slots=True)
