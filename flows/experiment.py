@@ -67,7 +67,8 @@ class _Plan:
         """Every condition on every dataset that is scored on, with its name."""
         for bench in self.benches:
             for condition in self.conditions:
-                yield f"on {_called(bench)}" if self.experiment.crosses_datasets else condition.name, condition, bench
+                name = condition.name or f"{condition.split or self.terms.split} split"
+                yield f"on {_called(bench)}" if self.experiment.crosses_datasets else name, condition, bench
 
     @property
     def num_steps(self) -> int:

@@ -27,7 +27,7 @@ class Experiment:
     variants: tuple[Variant, ...] = (Variant(name=""),)
     systems: tuple[str, ...] = ()
     """those that a variant without a system is trained with, unless others are asked for"""
-    conditions: tuple[Condition, ...] = (Condition(name="as they are"),)
+    conditions: tuple[Condition, ...] = (Condition(),)
     kinds: tuple[KindName, ...] = ()
     """of perturbation, each a condition at each level, unless others are asked for"""
     levels: tuple[Level, ...] = ()

@@ -44,7 +44,8 @@ class Variant:
 class Condition:
     """How trained variants are scored."""
 
-    name: str
+    name: str = ""
+    """empty: by the split"""
     split: Split | None = None
     """None: that of the terms"""
     hidden: tuple[StreamName, ...] = ()
