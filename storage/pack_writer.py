@@ -6,7 +6,7 @@ import logging
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -18,11 +18,14 @@ from iamsb_core.timeline import FeatureTrack, TimeGrid
 from storage.clips import ClipEntry, ClipRecord
 from storage.keys import FORMAT, pack_digest
 from storage.pack import FINE_OFFSETS, FINE_VALUES, OFFSETS, VALUES
-from storage.ragged import RaggedWriter, write_offsets
+from storage.quantised import QUANTISED, SCALES_SUFFIX, quantised
+from storage.ragged import RaggedLayout, RaggedWriter, write_offsets
 from storage.seal import write_seal
 
 log = logging.getLogger(__name__)
 
+StoreDtype = Literal["float16", "float32", "int8"]
+"""of the numbers that a store keeps; packs of any of them are read"""
 _LIBRARIES = ("iamsb", "numpy", "torch", "torchaudio", "transformers", "zarr")
 
 
@@ -42,8 +45,8 @@ class PackWriter:
         self.digest = ""
         self._stream, self._spec, self._dtype = stream, spec, np.dtype(dtype)
         self._group = zarr.create_group(str(folder), zarr_format=3)
-        self._main = RaggedWriter(self._group, VALUES, stream.dim, dtype)
-        self._fine = RaggedWriter(self._group, FINE_VALUES, stream.fine_dim, dtype) if stream.fine_dim else None
+        self._main = _TrackWriter(self._group, VALUES, stream.dim, dtype)
+        self._fine = _TrackWriter(self._group, FINE_VALUES, stream.fine_dim, dtype) if stream.fine_dim else None
         self._records: dict[str, ClipRecord] = {}
 
     @property
@@ -64,20 +67,17 @@ class PackWriter:
         self._check(track.main, self._stream.dim, self._stream.hop_seconds, duration)
         if (track.fine is not None) != (self._fine is not None):
             raise ValueError("a clip's fine track must be there exactly where the stream has one")
-        parts = [self._cast(track.main)]
+        parts = [self._main.cast(track.main.values)]
         if track.fine is not None:
             self._check(track.fine, self._stream.fine_dim, self._stream.fine_hop_seconds, duration)
-            parts.append(self._cast(track.fine))
-        if not all(np.isfinite(part).all() for part in parts):
+            assert self._fine is not None
+            parts.append(self._fine.cast(track.fine.values))
+        if not all(np.isfinite(array).all() for part in parts for array in part):
             return _unusable(entry.record, track, self._dtype.name)
         self._main.append(parts[0])
         if self._fine is not None:
             self._fine.append(parts[1])
         return entry
-
-    def _cast(self, track: FeatureTrack) -> NDArray[Any]:
-        with np.errstate(over="ignore"):
-            return np.ascontiguousarray(track.values, dtype=self._dtype)
 
     def _check(self, track: FeatureTrack, dim: int, hop_seconds: float, duration_seconds: float) -> None:
         wanted = TimeGrid.covering(duration_seconds, hop_seconds).num_cells
@@ -90,10 +90,10 @@ class PackWriter:
     def finish(self) -> str:
         """Write the last shards, the offsets and the sealed metadata; returns the pack's digest."""
         records = list(self._records.values())
-        arrays = {VALUES: self._main.close()}
+        arrays = self._main.close()
         write_offsets(self._group, OFFSETS, [record.num_cells for record in records])
         if self._fine is not None:
-            arrays[FINE_VALUES] = self._fine.close()
+            arrays |= self._fine.close()
             write_offsets(self._group, FINE_OFFSETS, [record.fine_num_cells for record in records])
         self.digest = pack_digest(self._stream, self._dtype.name, records)
         attributes = {
@@ -108,6 +108,31 @@ class PackWriter:
         }
         write_seal(self.folder, attributes, int(time.time()))
         return self.digest
+
+
+class _TrackWriter:
+    """One track of clip after clip: an array, and the steps of its bytes beside it where it is quantised."""
+
+    def __init__(self, group: zarr.Group, name: str, dim: int, dtype: str) -> None:
+        self._dtype = np.dtype(dtype)
+        self._writers = {name: RaggedWriter(group, name, dim, dtype)}
+        if dtype == QUANTISED:
+            self._writers[name + SCALES_SUFFIX] = RaggedWriter(group, name + SCALES_SUFFIX, 1, "float32")
+
+    def cast(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        """What is appended to each array, not finite where the dtype cannot hold the values."""
+        if self._dtype == QUANTISED:
+            return list(quantised(values))
+        with np.errstate(over="ignore"):
+            return [np.ascontiguousarray(values, dtype=self._dtype)]
+
+    def append(self, parts: list[NDArray[Any]]) -> None:
+        for writer, part in zip(self._writers.values(), parts, strict=True):
+            writer.append(part)
+
+    def close(self) -> dict[str, RaggedLayout]:
+        """How each array lies."""
+        return {name: writer.close() for name, writer in self._writers.items()}
 
 
 def _unusable(record: ClipRecord, track: EncodedTrack, dtype: str) -> ClipEntry:

@@ -39,8 +39,8 @@ class RaggedLayout:
 
 
 def _chunk_rows(row_bytes: int) -> int:
-    """The power of two of rows, 16 at least, that comes nearest below the wanted chunk size."""
-    return max(16, 1 << (_CHUNK_BYTES // row_bytes).bit_length() - 1) if row_bytes <= _CHUNK_BYTES else 16
+    """The power of two of rows, from 16 to 4096, that comes nearest below the wanted chunk size."""
+    return min(4096, max(16, 1 << (_CHUNK_BYTES // row_bytes).bit_length() - 1)) if row_bytes <= _CHUNK_BYTES else 16
 
 
 class RaggedWriter:
@@ -88,7 +88,9 @@ class RaggedWriter:
             self._array[first:] = rows[:num_rows]
 
     def _create(self, num_rows: int) -> Any:
-        if num_rows < self._shard_rows:  # the only shard: no larger than its rows
+        if num_rows < self._shard_rows:  # the only shard: no larger than its rows, nor much larger its only chunk
+            while self._chunk_rows >= max(32, 2 * num_rows):
+                self._chunk_rows //= 2
             self._shard_rows = max(1, -(-num_rows // self._chunk_rows)) * self._chunk_rows
         return self._group.create_array(
             self._name,
@@ -97,7 +99,7 @@ class RaggedWriter:
             shards=(self._shard_rows, self._dim),
             dtype=self._dtype,
             compressors=[Crc32cCodec()],
-            fill_value=float("nan"),
+            fill_value=float("nan") if self._dtype.kind == "f" else 0,
             dimension_names=("cell", "feature"),
             config={"write_empty_chunks": True},  # so that a chunk that is not there is damage, never silence
         )
