@@ -17,6 +17,8 @@ from iamsb_core.media.clip import FrameView
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
+VIDEO_RATES = ("25hz", "12.5hz", "5hz")
+"""how many pictures a second a visual encoder may look at"""
 
 _VERSIONS: dict[EncoderName, int] = {
     "wavlm": wavlm.VERSION,
@@ -40,23 +42,36 @@ def preset_names() -> tuple[str, ...]:
 
 
 def encoder_specs(name: str) -> tuple[EncoderSpec, EncoderSpec]:
-    """The (audio, visual) specs, not yet resolved, of a named pair or of AUDIO+VISUAL; `,DTYPE` may follow either.
+    """The (audio, visual) specs, not yet resolved, of a named pair or of AUDIO+VISUAL; options may follow either.
 
     AUDIO is `handcrafted` or `wavlm:WEIGHTS[@LAYER]`, VISUAL is `handcrafted` or `clip:WEIGHTS[@LAYER]`; with `+lips`
     after it the mouth is looked at as well. WEIGHTS is a
-    local folder or a hub id, LAYER a hidden state (-1, the default: the last), DTYPE the networks' (float32).
+    local folder or a hub id, LAYER a hidden state (-1, the default: the last). Options: `,DTYPE`, the networks'
+    (float32), and `,RATEhz`, the pictures looked at in a second (25, or 12.5 or 5 for less work).
     Raises ValueError, with the nearest name, for anything else.
     """
-    pair, dtype = re.fullmatch(r"(.*?)(?:,(\w*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    if dtype is not None and dtype not in DTYPES:
-        raise ValueError(f"{name!r}: no dtype {dtype!r}; there are {', '.join(DTYPES)}{_near(dtype, DTYPES)}")
+    pair, given = re.fullmatch(r"(.*?)((?:,[\w.]*)*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    dtype, rate_hz = _options(name, given.split(",")[1:])
     halves = _PAIR.fullmatch(_PRESETS.get(pair, pair))
     if halves is None:
         known = preset_names()
         raise ValueError(f"no encoders {pair!r}; there are {', '.join(known)}, or {_FORM}{_near(pair, known)}")
-    chosen = cast("Dtype", dtype or "float32")
-    visual = _visual_spec(halves["visual"], chosen)
-    return _audio_spec(halves["audio"], chosen), replace(visual, lips=lips.VERSION if halves["lips"] else 0)
+    visual = _visual_spec(halves["visual"], dtype, FrameView(rate_hz=rate_hz))
+    return _audio_spec(halves["audio"], dtype), replace(visual, lips=lips.VERSION if halves["lips"] else 0)
+
+
+def _options(name: str, given: Sequence[str]) -> tuple[Dtype, float]:
+    """The networks' dtype and the pictures' rate. Raises ValueError for another word, and for two of a kind."""
+    found: dict[str, str] = {}
+    for word in given:
+        kind = "rate" if word.endswith("hz") else "dtype"
+        known = VIDEO_RATES if kind == "rate" else DTYPES
+        if word not in known:
+            raise ValueError(f"{name!r}: no {kind} {word!r}; there are {', '.join(known)}{_near(word, known)}")
+        if kind in found:
+            raise ValueError(f"{name!r} has two of a kind, {found[kind]} and {word}; leave one out")
+        found[kind] = word
+    return cast("Dtype", found.get("dtype", "float32")), float(found.get("rate", "25hz").removesuffix("hz"))
 
 
 def resolve_spec(spec: EncoderSpec) -> EncoderSpec:
@@ -113,11 +128,11 @@ def _audio_spec(text: str, dtype: Dtype) -> EncoderSpec:
     return EncoderSpec(name="wavlm", weights=weights, layer=layer, dtype=dtype, version=wavlm.VERSION)
 
 
-def _visual_spec(text: str, dtype: Dtype) -> EncoderSpec:
+def _visual_spec(text: str, dtype: Dtype, view: FrameView) -> EncoderSpec:
     if text == "handcrafted":
-        return EncoderSpec(name="handcrafted-video", view=FrameView(), version=handcrafted_video.VERSION)
+        return EncoderSpec(name="handcrafted-video", view=view, version=handcrafted_video.VERSION)
     weights, layer = _weights_and_layer(text.removeprefix("clip:"))
-    return EncoderSpec(name="clip", weights=weights, layer=layer, dtype=dtype, view=FrameView(), version=clip.VERSION)
+    return EncoderSpec(name="clip", weights=weights, layer=layer, dtype=dtype, view=view, version=clip.VERSION)
 
 
 def _weights_and_layer(text: str) -> tuple[str, int]:

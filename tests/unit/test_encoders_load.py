@@ -67,6 +67,8 @@ def test_folders_layers_and_mixed_pairs() -> None:
         ("clip:/a+wavlm:/b", r"no encoders 'clip:/a\+wavlm:/b'; there are handcrafted, .*, or AUDIO\+VISUAL"),
         ("", "there are handcrafted"),
         ("wavlm-clip,bfloat", "did you mean 'bfloat16'"),
+        ("handcrafted,30hz", "no rate '30hz'; there are 25hz, 12.5hz, 5hz"),
+        ("wavlm-clip,5hz,12.5hz", "two of a kind, 5hz and 12.5hz"),
         ("wavlm-clip,", "no dtype ''"),
         ("wavlm:/a@last+clip:/b", "the layer after @"),
         ("wavlm:/a@-2+clip:/b", "the layer after @"),
@@ -172,3 +174,15 @@ def test_specs_that_this_code_cannot_meet() -> None:
         load_encoder(dataclasses.replace(audio, dtype="float16"))
     with pytest.raises(ValueError, match="did you mean 'wavlm'"):
         load_encoder(dataclasses.replace(audio, name="wavml"))  # type: ignore[arg-type]
+
+
+def test_fewer_pictures_a_second_are_an_option_and_another_encoder():
+    for name in ("handcrafted", "wavlm-clip", "wavlm-clip,bfloat16"):
+        (usual_sound, usual), (sound, fewer) = encoder_specs(name), encoder_specs(f"{name},12.5hz")
+        assert sound == usual_sound
+        assert (usual.view.rate_hz, fewer.view.rate_hz) == (25.0, 12.5)
+        assert fewer == dataclasses.replace(usual, view=dataclasses.replace(usual.view, rate_hz=12.5))
+        assert fewer.identity != usual.identity
+        assert encoder_specs(f"{name},25hz") == encoder_specs(name)
+    assert encoder_specs("wavlm-clip,5hz,bfloat16") == encoder_specs("wavlm-clip,bfloat16,5hz")
+    assert load_encoder(encoder_specs("handcrafted,5hz")[1]).stream.hop_seconds == 0.2
