@@ -17,6 +17,7 @@ from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import SPLITS, Split, VideoShard
 from iamsb_core.media.perturbations.spec import read_perturbations
 from storage.home import Home
+from storage.objects import Place
 from storage.refs import ManifestRef
 from tasks import progress
 from tasks.extraction import STAGE, which_complete
@@ -67,7 +68,7 @@ class Extraction:
     dataset: str
     root: Path
     """where the dataset was read: its folder, or a manifest file"""
-    store: Path
+    store: Place
     manifest: ManifestRef
     """of the chosen splits, with the digest of every media file"""
     audio: EncoderSpec
@@ -149,7 +150,7 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
         shard=VideoShard(root, ()),
         audio=audio,
         visual=visual,
-        store=home.features,
+        store=home.feature_place,
         device=device_here(config.device, task_runner),
         retry_failed=config.retry_failed,
     )
@@ -165,12 +166,12 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
             _count(job, future, elsewhere=not isinstance(task_runner, ThreadPoolTaskRunner))
         results = [future.result() for future in futures]
         cached = [future.state.name == "Cached" for future in futures]
-        bad = list_bad(stock, (audio, visual), home.features)
+        bad = list_bad(stock, (audio, visual), home.feature_place)
         record.finish(bad)
     done = Extraction(
         dataset=dataset,
         root=root.expanduser().absolute(),
-        store=home.features,
+        store=home.feature_place,
         manifest=ManifestRef.of(stock.manifest),
         audio=audio,
         visual=visual,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from storage.errors import DamagedFeaturesError
 from storage.keys import PACK_SUFFIX
+from storage.objects import Place
 from storage.pack import Pack, load_pack, misnamed
 from storage.pack_index import pack_names
+from storage.places import withdraw
 from storage.seal import full_check
-from storage.staging import discard
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class DamagedPack:
 
     identity: str
     digest: str
-    folder: Path
+    folder: Place
     problems: tuple[str, ...]
 
 
@@ -38,7 +39,7 @@ class VerifyReport:
         return not self.damaged
 
 
-def verify_packs(folders: Iterable[Path], progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+def verify_packs(folders: Iterable[Place], progress: Callable[[int, int], None] | None = None) -> VerifyReport:
     """Check every pack of these encoders' folders; progress is told (packs done, packs in all)."""
     packs = [folder / (digest + PACK_SUFFIX) for folder in folders for digest in pack_names(folder)]
     damaged = []
@@ -56,7 +57,7 @@ def verify_packs(folders: Iterable[Path], progress: Callable[[int, int], None] |
     return VerifyReport(len(packs), num_clips, num_bytes, tuple(damaged))
 
 
-def damaged_problems(folder: Path) -> list[str]:
+def damaged_problems(folder: Place) -> list[str]:
     """What is wrong with one pack, every byte read; empty where it is as it was committed."""
     try:
         pack = load_pack(folder)
@@ -66,13 +67,13 @@ def damaged_problems(folder: Path) -> list[str]:
         return [f"{Path(error.filename).name} is missing"]
     if misnamed(pack):
         return ["its name is not the digest of its content"]
-    return full_check(folder, pack.files)
+    return full_check(pack.folder, pack.files)
 
 
 def drop_packs(packs: Iterable[DamagedPack], staging: Path) -> None:
     """Remove packs, each out of sight in one step."""
     for pack in packs:
-        discard(pack.folder, staging)
+        withdraw(pack.folder, staging)
 
 
 def _num_bytes(pack: Pack) -> int:

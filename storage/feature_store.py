@@ -3,9 +3,9 @@
     <root>/v1/<encoder identity>/<pack digest>.zarr
 
 A pack is an immutable Zarr v3 group with the clips of one extraction task. It is written in a private folder and
-published in one step (`storage.places`; the root may be in object storage), so readers see all of it or none, a crash leaves nothing but a folder that the next start sweeps,
-and of two writers of one pack the second finds its work done. There is no other cache and no database: what is
-stored is what `missing` does not list.
+published in one step (`storage.places`: the root may be in object storage), so readers see all of it or none, a crash
+leaves nothing but a folder that the next start sweeps, and of two writers of one pack the second finds its work done.
+There is no other cache and no database: what is stored is what `missing` does not list.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FeatureStore:
-    """Features under one root: a folder, or a URL such as s3://bucket/prefix. Safe in threads; in other processes it opens the root again by itself.
+    """Features under one root: a folder, or a URL such as s3://bucket/prefix.
 
-    Raises ValueError for a store of an older or a newer format (`storage.store_format`).
+    Safe in threads; in other processes it opens the root again by itself. Raises ValueError for a store of an older
+    or a newer format (`storage.store_format`).
     """
 
     def __init__(

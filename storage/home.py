@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.objects import Place, place_of
+
 HOME_VARIABLE = "IAMSB_HOME"
+FEATURES_VARIABLE = "IAMSB_FEATURES"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
@@ -17,18 +20,27 @@ class Home:
 
     root: Path
     """absolute, so that it means the same in every process"""
+    features_at: str = ""
+    """path or URL (s3://bucket/prefix) of the features, where they are not in the home"""
 
     @classmethod
     def current(cls, environ: Mapping[str, str] = os.environ) -> Home:
-        """The one that the environment names. Raises ValueError where that is not a folder."""
+        """The one that the environment names. Raises ValueError where it is not a folder, or its features no place."""
         root = Path(environ.get(HOME_VARIABLE, "") or ".iamsb").expanduser().absolute()
         if root.exists() and not root.is_dir():
             raise ValueError(f"{root} is not a folder; set {HOME_VARIABLE} to a folder that may be made or written to")
-        return cls(root)
+        given = environ.get(FEATURES_VARIABLE, "")
+        return cls(root, str(place_of(given)) if given else "")
 
     @property
     def features(self) -> Path:
+        """The home's own folder of features."""
         return self.root / "features"
+
+    @property
+    def feature_place(self) -> Place:
+        """Where features are written and read: the home's own folder, unless the environment named another place."""
+        return place_of(self.features_at) if self.features_at else self.features
 
     @property
     def predictions(self) -> Path:

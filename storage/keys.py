@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from iamsb_core.digest import digest, plain
 from iamsb_core.encoders.base import StreamSpec
 from storage.clips import HINT_FIELDS, ClipRecord
+from storage.objects import PlaceT
 
 FORMAT = "iamsb-features-v1"
 VERSION_FOLDER = "v1"
@@ -30,13 +30,13 @@ def is_pack_name(name: str) -> bool:
     return name.endswith(PACK_SUFFIX) and _SHA256.fullmatch(name.removesuffix(PACK_SUFFIX)) is not None
 
 
-def identity_folder(root: Path, identity: str) -> Path:
+def identity_folder(root: PlaceT, identity: str) -> PlaceT:
     """The folder of all packs of one encoder."""
     return root / VERSION_FOLDER / checked_sha256(identity, "an encoder identity")
 
 
-def pack_folder(root: Path, identity: str, pack: str) -> Path:
-    """The folder of one pack."""
+def pack_folder(root: PlaceT, identity: str, pack: str) -> PlaceT:
+    """Where one pack has its name."""
     return identity_folder(root, identity) / (checked_sha256(pack, "a pack digest") + PACK_SUFFIX)
 
 

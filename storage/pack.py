@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from iamsb_core.timeline import FeatureTrack, Segment, TimeGrid
 from storage.clips import ClipRecord
 from storage.errors import DamagedFeaturesError
 from storage.keys import FORMAT, pack_digest
+from storage.objects import Place
+from storage.places import content_of
 from storage.ragged import RaggedLayout
 from storage.seal import read_sealed
 from storage.shards import OpenShards
@@ -28,7 +29,8 @@ FINE_VALUES, FINE_OFFSETS = "fine_values", "fine_offsets"
 class Pack:
     """What readers need of one pack, small enough to keep in memory for thousands of packs."""
 
-    folder: Path
+    folder: Place
+    """of its files: in object storage not where it has its name"""
     digest: str
     encoder: EncoderSpec
     stream: StreamSpec
@@ -62,16 +64,18 @@ class Pack:
         return FeatureTrack(values, TimeGrid(hop_seconds, len(values)))
 
 
-def load_pack(folder: Path) -> Pack:
-    """Read a pack's metadata. Raises DamagedFeaturesError where it is not what was committed."""
+def load_pack(named: Place) -> Pack:
+    """Read a pack's metadata by its name. Raises DamagedFeaturesError where it is not what was committed."""
+    folder = named
     try:
+        folder = content_of(named)
         attributes = read_sealed(folder)
         return _parse(folder, attributes)
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFeaturesError(str(folder), str(error)) from error
 
 
-def load_records(folder: Path) -> list[ClipRecord]:
+def load_records(folder: Place) -> list[ClipRecord]:
     """The pack's whole clip table. Raises DamagedFeaturesError."""
     try:
         return [ClipRecord.from_plain(row) for row in read_sealed(folder)["clips"]]
@@ -79,7 +83,7 @@ def load_records(folder: Path) -> list[ClipRecord]:
         raise DamagedFeaturesError(str(folder), str(error)) from error
 
 
-def _parse(folder: Path, attributes: dict[str, Any]) -> Pack:
+def _parse(folder: Place, attributes: dict[str, Any]) -> Pack:
     if attributes["format"] != FORMAT:
         raise ValueError(f"its format is {attributes['format']!r}, this version reads {FORMAT!r}")
     rows: list[dict[str, Any]] = attributes["clips"]

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 from storage.errors import DamagedFeaturesError
-from storage.keys import PACK_SUFFIX, is_pack_name
+from storage.keys import PACK_SUFFIX
+from storage.objects import ObjectPath, Place
 from storage.pack import Pack, load_pack
+from storage.places import Stamp, stamps
 from storage.seal import quick_check
 
 log = logging.getLogger(__name__)
 
 _POSITION_BITS = 32
-_Stamp = tuple[int, int]
+_NUM_THREADS = 16
+"""that read metadata from object storage, where each request takes long and many go at once"""
 
 
 class PackIndex:
     """The clips of all whole packs in one folder. Damaged packs are left out. Safe in threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self._folder = folder
         self._lock = threading.RLock()
-        self._stamps: dict[str, _Stamp] = {}
+        self._stamps: dict[str, Stamp] = {}
+        self._looked_at: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._packs: list[Pack | None] = []
         self._places: dict[bytes, int] = {}
@@ -33,12 +36,16 @@ class PackIndex:
     def refresh(self) -> None:
         """Take in packs that have appeared, forget those that are gone or were replaced."""
         with self._lock:
-            found = _stamps(self._folder)
+            found = stamps(self._folder)
             changed = [name for name, stamp in self._stamps.items() if found.get(name) != stamp]
             self._remove(changed)
-            for name in sorted(found.keys() - self._stamps.keys()):
+            new = sorted(found.keys() - self._stamps.keys())
+            for name, pack in zip(new, self._loaded(new), strict=True):
                 self._stamps[name] = found[name]
-                self._load(name)
+                if pack is not None:
+                    self._numbers[name] = len(self._packs)
+                    self._packs.append(pack)
+                    self._enter(pack, self._numbers[name])
 
     def find(self, sha256: str) -> tuple[Pack, int] | None:
         """The clip's pack and its position in it, as of the last refresh."""
@@ -56,9 +63,16 @@ class PackIndex:
             return [pack for pack in self._packs if pack is not None]
 
     def drop_damaged(self, packs: Iterable[Pack]) -> bool:
-        """Look at the packs' files (sizes and times) and leave out those that are damaged; True where one was."""
+        """Look at the packs' files (sizes and times) and leave out those that are damaged; True where one was.
+
+        In object storage, where that takes a request and nothing changes what is written, each is looked at once.
+        """
         damaged = []
         for pack in packs:
+            if isinstance(pack.folder, ObjectPath):
+                if str(pack.folder) in self._looked_at:
+                    continue
+                self._looked_at.add(str(pack.folder))
             if problems := quick_check(pack.folder, pack.files, pack.committed_unix_seconds):
                 log.warning("feature pack %s is damaged and left out: %s", pack.folder, problems[0])
                 damaged.append(pack.folder.name)
@@ -66,17 +80,21 @@ class PackIndex:
             self._remove(damaged, keep_stamps=True)
         return bool(damaged)
 
-    def _load(self, name: str) -> None:
+    def _loaded(self, names: list[str]) -> list[Pack | None]:
+        if isinstance(self._folder, ObjectPath) and len(names) > 1:
+            with ThreadPoolExecutor(_NUM_THREADS) as pool:
+                return list(pool.map(self._load, names))
+        return [self._load(name) for name in names]
+
+    def _load(self, name: str) -> Pack | None:
+        """None for a pack that cannot be used."""
         try:
-            pack = load_pack(self._folder / name)
+            return load_pack(self._folder / name)
         except DamagedFeaturesError as error:
             log.warning("%s", error)
         except FileNotFoundError as error:
             log.warning("feature pack %s has no metadata and is left out: %s", name, error)
-        else:
-            self._numbers[name] = len(self._packs)
-            self._packs.append(pack)
-            self._enter(pack, self._numbers[name])
+        return None
 
     def _enter(self, pack: Pack, number: int) -> None:
         for position, key in enumerate(pack.keys):
@@ -107,23 +125,6 @@ class PackIndex:
                 self._enter(pack, number)
 
 
-def _stamps(folder: Path) -> dict[str, _Stamp]:
-    """What tells one folder of a name from another that took its place."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if is_pack_name(entry.name)]
-    except FileNotFoundError:
-        return {}
-    stamps = {}
-    for name in names:
-        try:
-            status = (folder / name).stat()
-        except FileNotFoundError:
-            continue
-        stamps[name] = (status.st_ino, status.st_ctime_ns)
-    return stamps
-
-
-def pack_names(folder: Path) -> list[str]:
+def pack_names(folder: Place) -> list[str]:
     """The packs of a folder, whole or damaged, as digests in order."""
-    return [name.removesuffix(PACK_SUFFIX) for name in sorted(_stamps(folder))]
+    return [name.removesuffix(PACK_SUFFIX) for name in sorted(stamps(folder))]

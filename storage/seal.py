@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from iamsb_core.digest import file_sha256
+from storage.objects import ObjectPath, Place
+from storage.places import file_sizes, sha256_of
 
 METADATA_FILE = "zarr.json"
 Files = dict[str, dict[str, Any]]
@@ -40,7 +42,7 @@ def write_seal(pack: Path, attributes: dict[str, Any], committed_unix_seconds: i
         _stamp(pack / name, committed_unix_seconds)
 
 
-def read_sealed(pack: Path) -> dict[str, Any]:
+def read_sealed(pack: Place) -> dict[str, Any]:
     """The attributes of the pack's root metadata. Raises ValueError where the bytes are not those that were sealed."""
     data = (pack / METADATA_FILE).read_bytes()
     found = _SEAL.findall(data)
@@ -51,22 +53,23 @@ def read_sealed(pack: Path) -> dict[str, Any]:
     return attributes
 
 
-def full_check(pack: Path, files: Files) -> list[str]:
+def full_check(pack: Place, files: Files) -> list[str]:
     """What is wrong with the pack's files, each one read whole; empty where all is as committed."""
-    there = {str(path.relative_to(pack).as_posix()) for path in pack.rglob("*") if not path.is_dir()}
-    problems = [f"{name} is missing" for name in sorted(files.keys() - there)]
-    problems += [f"{name} does not belong here" for name in sorted(there - files.keys() - {METADATA_FILE})]
-    for name in sorted(files.keys() & there):
-        size = (pack / name).stat().st_size
-        if size != files[name]["size"]:
-            problems.append(f"{name} has {size} bytes instead of {files[name]['size']}")
-        elif file_sha256(pack / name) != files[name]["sha256"]:
+    there = file_sizes(pack)
+    problems = [f"{name} is missing" for name in sorted(files.keys() - there.keys())]
+    problems += [f"{name} does not belong here" for name in sorted(there.keys() - files.keys() - {METADATA_FILE})]
+    for name in sorted(files.keys() & there.keys()):
+        if there[name] != files[name]["size"]:
+            problems.append(f"{name} has {there[name]} bytes instead of {files[name]['size']}")
+        elif sha256_of(pack / name) != files[name]["sha256"]:
             problems.append(f"{name} has other content than was committed")
     return problems
 
 
-def quick_check(pack: Path, files: Files, committed_unix_seconds: int) -> list[str]:
-    """As `full_check`, but only files whose modification time is not the commit's are read."""
+def quick_check(pack: Place, files: Files, committed_unix_seconds: int) -> list[str]:
+    """As `full_check`, but only files whose modification time is not the commit's are read; no objects, ever."""
+    if isinstance(pack, ObjectPath):
+        return _check_sizes(pack, files)
     touched = []
     for name in (METADATA_FILE, *files):
         try:
@@ -83,6 +86,17 @@ def quick_check(pack: Path, files: Files, committed_unix_seconds: int) -> list[s
     return [f"{name} has other content than was committed" for name in wrong]
 
 
+def _check_sizes(pack: ObjectPath, files: Files) -> list[str]:
+    """Objects are written whole and never changed: that they are there, with their sizes, is all to look at."""
+    there = pack.sizes()
+    missing = [f"{name} is missing" for name in (METADATA_FILE, *files) if name not in there]
+    return missing or [
+        f"{name} has {there[name]} bytes instead of {file['size']}"
+        for name, file in files.items()
+        if there[name] != file["size"]
+    ]
+
+
 def _is_as_committed(pack: Path, name: str, files: Files) -> bool:
     if name in files:
         return bool(file_sha256(pack / name) == files[name]["sha256"])
@@ -96,5 +110,5 @@ def _is_as_committed(pack: Path, name: str, files: Files) -> bool:
 def _stamp(path: Path, unix_seconds: int) -> None:
     try:
         os.utime(path, (unix_seconds, unix_seconds))
-    except PermissionError:  # a store that is read-only here is hashed again at the next look
+    except OSError:  # a store that is read-only here is hashed again at the next look
         return

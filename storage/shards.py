@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import DamagedFeaturesError
-from storage.objects import ObjectPath, Place
+from storage.objects import ObjectPath, Place, is_below
 from storage.ragged import RaggedLayout
 
 _CRC_BYTES = 4
@@ -177,7 +177,7 @@ class OpenShards:
         """Close a file, or every file below a folder."""
         with self._lock:
             # another kind of place is never below
-            for known in [known for known in self._files if known.is_relative_to(path)]:  # type: ignore[arg-type]
+            for known in [known for known in self._files if is_below(known, path)]:
                 del self._files[known]
 
     def _open(self, path: Place, layout: RaggedLayout) -> ShardFile:

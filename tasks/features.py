@@ -17,6 +17,7 @@ from iamsb_core.manifest import SPLITS, Split, VideoRecord, stream_name
 from storage.feature_store import FeatureStore
 from storage.home import Home
 from storage.media_index import MediaIndex
+from storage.objects import Place
 from tasks import extraction
 from tasks.jobs import BadVideo, ShardJob, ShardResult, Stock
 from tasks.policy import NUM_RETRIES, RETRY_DELAYS, RETRY_JITTER, ByContent, resolve_device, worth_retrying
@@ -86,7 +87,7 @@ def extract_shard(job: ShardJob) -> ShardResult:
 
 
 @task
-def list_bad(stock: Stock, specs: tuple[EncoderSpec, EncoderSpec], store: Path) -> tuple[BadVideo, ...]:
+def list_bad(stock: Stock, specs: tuple[EncoderSpec, EncoderSpec], store: Place) -> tuple[BadVideo, ...]:
     """Every video that cannot be used, from the store's own records, as a table in the run's page too."""
     names: dict[str, list[VideoRecord]] = defaultdict(list)
     for video in stock.manifest.videos:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from iamsb_core.digest import digest
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import Manifest, VideoShard
 from storage.keys import FORMAT
+from storage.objects import Place
 from storage.refs import FeatureShardRef
 
 _NUM_SHARDS_WANTED = 8
@@ -45,7 +45,7 @@ class ShardJob:
     shard: VideoShard
     audio: EncoderSpec
     visual: EncoderSpec
-    store: Path
+    store: Place
     device: str = "cpu"
     retry_failed: bool = False
 

@@ -16,6 +16,7 @@ from iamsb_core.manifest import STREAMS, Manifest, VideoRecord, stream_name
 from iamsb_core.training.model_folder import ModelCard, read_card
 from storage.feature_store import FeatureStore
 from storage.home import Home
+from storage.objects import Place
 from storage.refs import ManifestRef, ModelRef
 from storage.registry import get_alias, resolve_model, set_alias
 from tasks import fitting, scoring
@@ -41,7 +42,7 @@ def train_system(job: TrainJob) -> TrainedModel:
     stocks = []
     for one in (job, *job.more):
         stocks.append(take_stock.fn(one.dataset, one.root, job.home, ("train", "dev")))
-        _check(stocks[-1], one.manifest, job.home.features, job.audio, job.visual)
+        _check(stocks[-1], one.manifest, job.home.feature_place, job.audio, job.visual)
     return fitting.fit(job, joined([stock.manifest for stock in stocks]))
 
 
@@ -51,7 +52,7 @@ def evaluate_model(job: EvaluateJob) -> Evaluation:
     stock = take_stock.fn(job.dataset, job.root, job.home, (job.split,))
     _, card = find_model.fn(job.home, job.model.uri)
     audio, visual = (spec.perturbed(job.perturbations) for spec in encoders_of(card))
-    _check(stock, job.manifest, job.home.features, audio, visual)
+    _check(stock, job.manifest, job.home.feature_place, audio, visual)
     done = scoring.score(job, stock.manifest)
     rows = [
         {"of": name, **{f"AP@{key}": value for key, value in report.ap.items()}, "AUC": report.auc}
@@ -75,7 +76,7 @@ def joined(manifests: Sequence[Manifest]) -> Manifest:
     return replace(first, videos=(*first.videos, *more))
 
 
-def _check(stock: Stock, wanted: ManifestRef, store: Path, audio: EncoderSpec, visual: EncoderSpec) -> None:
+def _check(stock: Stock, wanted: ManifestRef, store: Place, audio: EncoderSpec, visual: EncoderSpec) -> None:
     """Raises ValueError where the dataset changed since its extraction, or its truth does not fit what was decoded."""
     manifest = stock.manifest
     if ManifestRef.of(manifest).sha256 != wanted.sha256:

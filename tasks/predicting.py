@@ -63,7 +63,7 @@ def predict_split(job: PredictJob) -> Predicted:
 
 def _predict(job: PredictJob, manifest: Manifest) -> Predicted:
     model, _ = scoring.load(job.home, job.model.uri, job.device)
-    stored = StoredFeatures(FeatureStore(job.home.features), model.card.audio_encoder, model.card.visual_encoder)
+    stored = StoredFeatures(FeatureStore(job.home.feature_place), model.card.audio_encoder, model.card.visual_encoder)
     unusable = stored.unusable(manifest.videos)
     videos = tuple(video for video in manifest.videos if video.video_id not in unusable)
     if not videos:

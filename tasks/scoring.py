@@ -113,7 +113,7 @@ def load(home: Home, uri: str, device: str = "cpu") -> tuple[LoadedModel, ModelR
 def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     """Predict, score, and record it all in MLflow."""
     model, _ = load(job.home, job.model.uri, job.device)
-    store = FeatureStore(job.home.features)
+    store = FeatureStore(job.home.feature_place)
     specs = (model.card.audio_encoder, model.card.visual_encoder)
     stored = StoredFeatures(store, *(spec.perturbed(job.perturbations) for spec in specs), hidden=job.hidden)
     unusable = stored.unusable(manifest.videos)

@@ -55,7 +55,7 @@ _PLAN: dict[str, Any] = {"job": TrainJob, "train": Manifest, "dev": Manifest}
 
 
 def _train(job: TrainJob, train: Manifest, dev: Manifest, team: Team, reports: TextIO) -> None:
-    source = StoredFeatures(FeatureStore(job.home.features), job.audio, job.visual, hidden=job.hidden)
+    source = StoredFeatures(FeatureStore(job.home.feature_place), job.audio, job.visual, hidden=job.hidden)
     trainer = trainer_of(job, CachedFeatures(source), train, dev, team)
     _say(reports, team, "steps", trainer.num_steps)
     for report in trainer.run():

@@ -69,7 +69,7 @@ def export(
     home = Home.current()
     specs = choose_encoders.fn(encoders)
     stock = take_stock.fn(name, root, home)
-    done = export_features(FeatureStore(home.features), specs, stock.manifest.videos, out)
+    done = export_features(FeatureStore(home.feature_place), specs, stock.manifest.videos, out)
     if not done.num_files:
         reason = next(iter(done.skipped.values()), "the dataset has no videos")
         raise ValueError(f"nothing to export: {reason}; run `iamsb extract {name} {root} --encoders {encoders}` first")
@@ -82,7 +82,7 @@ def export(
 def verify(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
     """Read every byte of the store; failed where a pack is damaged."""
     del orchestrator
-    report = FeatureStore(Home.current().features).verify(
+    report = FeatureStore(Home.current().feature_place).verify(
         progress=lambda done, total: progress.report("verify", done, total)
     )
     for pack in report.damaged:
@@ -97,7 +97,7 @@ def verify(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
 def repair(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
     """Drop damaged packs."""
     del orchestrator
-    dropped = FeatureStore(Home.current().features).repair()
+    dropped = FeatureStore(Home.current().feature_place).repair()
     for pack in dropped:
         terminal.say(f"dropped {pack.folder}: {'; '.join(pack.problems)}")
     terminal.say("extract again to make them anew" if dropped else "nothing is damaged")
