@@ -72,7 +72,7 @@ def register_automations(client: SyncPrefectClient) -> list[str]:
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
     """What is declared of an automation: all but its id, and whether it is paused."""
-    return automation.model_dump(mode="json", include={"name", "description", "trigger", "actions"})
+    return automation.model_dump(include={"name", "description", "trigger", "actions"})
 
 
 def _alert_block() -> UUID | None:
