@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 MEDIA ?=
+COUNT ?= 2000
+SEED ?= 0
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup demo docs picture test test-slow lint format bench up down clean
+.PHONY: setup demo docs picture test test-slow fuzz lint format bench up down clean
 
 setup: $(STAMP)
 
@@ -42,6 +44,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# Mutants of clips through the decoder: make fuzz COUNT=2000 SEED=0 MEDIA=FOLDER; the report is build/fuzz/fuzz.json.
+fuzz: setup
+	$(BIN)/python tests/fuzz/fuzz.py --count $(COUNT) --seed $(SEED) $(if $(MEDIA),--media $(MEDIA))
 
 lint: setup
 	$(BIN)/ruff check .

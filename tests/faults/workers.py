@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,19 +30,19 @@ _CONTEXT.set_forkserver_preload(["flows.extract", "flows.train", "storage.tracki
 _START_SECONDS = 180.0
 
 
-def worker(kind: str, home: Path, workplace: Path, api_url: str) -> Any:
+def worker(kind: str, home: Path, workplace: Path, api_url: str, variables: Mapping[str, str] | None = None) -> Any:
     """A started process that extracts, or trains (and extracts first what is missing), in that home."""
     (home / "logs").mkdir(parents=True, exist_ok=True)
-    process = _CONTEXT.Process(target=_work, args=(kind, str(home), str(workplace), api_url))
+    process = _CONTEXT.Process(target=_work, args=(kind, str(home), str(workplace), api_url, variables or {}))
     process.start()
     return process
 
 
-def _work(kind: str, home: str, workplace: str, api_url: str) -> None:
+def _work(kind: str, home: str, workplace: str, api_url: str, variables: Mapping[str, str]) -> None:
     log = os.open(Path(home) / "logs" / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ["IAMSB_HOME"] = home
+    os.environ |= {"IAMSB_HOME": home, **variables}
     from prefect.settings import (  # noqa: PLC0415 - here, in the process that uses it
         PREFECT_API_URL,
         PREFECT_HOME,
