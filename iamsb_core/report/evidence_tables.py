@@ -1,8 +1,9 @@
 """A system's evidence as tables. Its keys are the system's own, so any JSON data finds a place.
 
-Four things are known by name: `audio` and `visual` anywhere in a path of keys (put side by side), `witnesses` of a
-stream (the other stream's latents that a query leaned on, with their share), `matches` (pairs of a sound and a picture
-segment, with the coupling's mass and residual), and the `windows` of a long clip.
+What is drawn (`trajectories`, see `bridge_drawing`) is left out. Four things are known by name: `audio` and `visual`
+anywhere in a path of keys (put side by side), `witnesses` of a stream (the other stream's latents that a query leaned
+on, with their share), `matches` (pairs of a sound and a picture segment, with the coupling's mass and residual), and
+the `windows` of a long clip.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _LONGEST_LIST = 6
 _MOST_WITNESSES = 3
 _MOST_WINDOWS = 60
 _STREAMS = ("audio", "visual")
+_DRAWN = ("trajectories",)
 MATCHES = "Sound and picture matched by the coupling"
 
 
@@ -45,7 +47,7 @@ def evidence_tables(evidence: Mapping[str, Any]) -> Iterator[Table]:
     known = {
         name: evidence[name] for name in ("witnesses", "matches", "windows") if _is_known(name, evidence.get(name))
     }
-    rest = {name: value for name, value in evidence.items() if name not in known}
+    rest = {name: value for name, value in evidence.items() if name not in known and name not in _DRAWN}
     by_stream, single = _sorted_out(rest)
     rows = tuple((name, *(of.get(stream, "") for stream in _STREAMS)) for name, of in by_stream.items())
     yield Table("Evidence by stream", ("Sound", "Picture"), rows)

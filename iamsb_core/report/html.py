@@ -10,6 +10,7 @@ from pathlib import Path
 
 from iamsb_core.media.clip import DecodedClip
 from iamsb_core.report import templates
+from iamsb_core.report.bridge_drawing import BridgeDrawing, bridge_drawing
 from iamsb_core.report.drawing import Tick, curve_path, envelope_path, thumbnails, ticks
 from iamsb_core.report.evidence import LANES, NOUNS, LaneName, Report, ReportedSegment
 from iamsb_core.report.evidence_tables import Table
@@ -89,6 +90,8 @@ class Page:
     player: Player
     thumbnails: tuple[str, ...]
     tables: tuple[Table, ...]
+    bridges: BridgeDrawing | None
+    """what the system tells of its own way to the result"""
     name: str
     duration: str
     style: str
@@ -159,6 +162,7 @@ def _page(report: Report, clip: DecodedClip, plays: Player) -> Page:
         player=plays,
         thumbnails=() if clip.frames is None else thumbnails(clip.frames),
         tables=tables(report),
+        bridges=bridge_drawing(report.evidence, duration_seconds),
         name=visible(report.media.name),
         duration=clock(duration_seconds),
         style=templates.assets("report.css"),

@@ -60,8 +60,9 @@ class System(nn.Module, ABC, Generic[OutputsT]):
     def explain(self, outputs: OutputsT, batch: Batch) -> list[dict[str, Any]]:  # noqa: ARG002
         """JSON data for each clip beyond its evidence, for the report on a single one; seconds in lists `segment`.
 
-        Two names are shown in ways of their own: `cells`, stream -> hop_seconds and scores of its cells from t = 0;
-        and `matches`, a list of audio and visual {segment}, mass and residual.
+        Three names are shown in ways of their own: `cells`, stream -> hop_seconds and scores of its cells from t = 0;
+        `matches`, a list of audio and visual {segment}, mass and residual; and `trajectories`, stream -> a list of
+        confidence and stages {bridge, step, segment}.
         """
         return [{} for _ in batch.video_ids]
 

@@ -1,11 +1,49 @@
-"""What IaMSB tells of one clip: the pairs that its coupling matched, and what its cells say."""
+"""What IaMSB tells of one clip: the pairs that its coupling matched, how boundaries moved, and why budgets fell so."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from iamsb_core.systems.iamsb.explain import top_matches
+from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.encoders.base import Streams, StreamSpec
+from iamsb_core.report.bridge_drawing import bridge_drawing
+from iamsb_core.systems.iamsb import Iamsb, compact
+from iamsb_core.systems.iamsb.explain import boundary_paths, budget_reason, top_matches
+from iamsb_core.systems.iamsb.proposals import final_segments
+from iamsb_core.training.reconfigure import reconfigured
+
+STREAMS = Streams(
+    audio=StreamSpec(encoder_identity="a", dim=6, hop_seconds=0.02),
+    visual=StreamSpec(encoder_identity="v", dim=5, hop_seconds=0.04),
+)
+
+
+def system() -> Iamsb:
+    """In evaluation, every parameter moved off its initial value."""
+    torch.manual_seed(0)
+    made = Iamsb(replace(compact(), dim=16, num_heads=2), STREAMS).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return made
+
+
+def batch() -> Batch:
+    """Two clips of 2 s with both streams."""
+    generator = torch.Generator().manual_seed(1)
+    audio, visual = (
+        StreamBatch(
+            torch.randn(2, round(2 / spec.hop_seconds), spec.dim, generator=generator),
+            torch.ones(2, round(2 / spec.hop_seconds), dtype=torch.bool),
+            spec.hop_seconds,
+            (torch.zeros(0, 2),) * 2,
+        )
+        for spec in (STREAMS.audio, STREAMS.visual)
+    )
+    return Batch(audio, visual, torch.full((2,), 2.0), ("x", "y"))
 
 
 #  sound p0 [0 1] p1 [0 1.1] (the same) p2 [5 6];  picture q0 [0 1] q1 [8 9]
@@ -33,3 +71,61 @@ def test_pairs_hold_no_more_than_the_whole_mass() -> None:
     assert 1 <= len(found) <= 6
     assert 0.0 < sum(each["mass"] for each in found) <= 1.0
     assert all(0.0 <= each["residual"] <= 1.0 for each in found)
+
+
+def test_paths_begin_with_the_prior_and_end_where_the_segment_lies() -> None:
+    made, given = system(), batch()
+    with torch.no_grad():
+        outputs = made(given)
+        told = made.explain(outputs, given)
+    for row, record in enumerate(told):
+        assert set(record["trajectories"]) == {"audio", "visual"}
+        for place, name in enumerate(("audio", "visual")):
+            stream = (outputs.audio, outputs.visual)[place]
+            steps = outputs.num_steps[row][place]
+            segments, _ = final_segments(stream, 1.0)
+            for path in record["trajectories"][name]:
+                stages = path["stages"]
+                bridges = [stage["bridge"] for stage in stages]
+                assert bridges[:3] == ["prior", "coarse", "coarse"]
+                assert bridges.count("refinement") in (0, steps)
+                last = torch.tensor(stages[-1]["segment"]) / 2.0
+                assert ((segments[row] - last).abs().amax(dim=1) < 1e-3).any()
+        paths = record["trajectories"]["audio"]
+        assert 1 <= len(paths) <= 3
+        assert [path["confidence"] for path in paths] == sorted((path["confidence"] for path in paths), reverse=True)
+        assert f"{outputs.num_steps[row][0]} steps for the sound" in record["budget_reason"]
+        assert "directional scores" in record["budget_reason"]
+
+
+def test_the_budget_of_one_stream_needs_no_reason() -> None:
+    made = reconfigured(system(), {"budget": {"num_steps": 0}})
+    assert isinstance(made, Iamsb)
+    with torch.no_grad():
+        outputs = made(batch())
+    assert budget_reason(outputs, 0, 0.5) == "0 steps for the sound and 0 for the picture: nothing weighs the streams"
+    paths = boundary_paths(outputs, 0, 2.0)["visual"]
+    assert {stage["bridge"] for path in paths for stage in path["stages"]} == {"prior", "coarse"}
+
+
+#  a clip of 10 s is 1000 wide:  sound [1, 2] at 100 to 200, picture [3, 5] at 300 to 500; the heaviest is the darkest
+def test_bridges_are_drawn_by_hand() -> None:
+    match = {"audio": {"segment": [1.0, 2.0]}, "visual": {"segment": [3.0, 5.0]}, "mass": 0.4, "residual": 1.5}
+    stages = [
+        {"bridge": "prior", "step": 0, "segment": [0.0, 4.0]},
+        {"bridge": "coarse", "step": 1, "segment": [1.0, 3.0]},
+        {"bridge": "refinement", "step": 1, "segment": [1.0, 2.0]},
+    ]
+    evidence = {"matches": [match], "trajectories": {"audio": [{"confidence": 0.9, "stages": stages}]}}
+    drawing = bridge_drawing(evidence, 10.0)
+    assert drawing is not None
+    (link,), (path,) = drawing.links, drawing.paths
+    assert (link.sound, link.picture, link.opacity) == ((100.0, 100.0), (300.0, 200.0), 0.8)
+    assert link.ribbon == "M100.0 18.0L200.0 18.0L500.0 102.0L300.0 102.0Z"
+    assert [name for _, name in drawing.levels] == ["prior", "coarse 1", "refinement 1"]
+    assert path.start == "M0.00 14.0L100.00 93.0L100.00 172.0"
+    assert path.end == "M400.00 14.0L300.00 93.0L200.00 172.0"
+    assert "in 2 steps" in path.spoken
+    inside = bridge_drawing({"windows": [{"evidence": evidence}, {"evidence": {}}]}, 10.0)
+    assert inside == drawing
+    assert bridge_drawing({"windows": [{"evidence": {}}], "matches": []}, 10.0) is None

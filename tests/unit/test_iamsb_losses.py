@@ -201,9 +201,11 @@ def test_imbalance_is_zero_at_the_wanted_shares() -> None:
     audio, visual = torch.tensor([True, False, True, False]), torch.tensor([False, True, True, False])
     wanted = torch.tensor([[0.75, 0.25], [0.25, 0.75], [0.5, 0.5], [0.5, 0.5]])
     both = torch.ones(4, dtype=torch.bool)
-    assert imbalance(wanted, audio, visual, both).tolist() == [0.0] * 4
-    assert imbalance(wanted.flip(1), audio, visual, both).tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert imbalance(wanted.flip(1), audio, visual, ~both).tolist() == [0.0] * 4
+    assert imbalance(wanted, audio, visual, both, 0.5).tolist() == [0.0] * 4
+    assert imbalance(wanted.flip(1), audio, visual, both, 0.5).tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert imbalance(wanted.flip(1), audio, visual, ~both, 0.5).tolist() == [0.0] * 4
+    far = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.5, 0.5]])
+    assert imbalance(far, audio, visual, both, 0.8).tolist() == pytest.approx([0.0] * 4, abs=1e-6)
 
 
 def test_budget_shares_are_those_of_steps_times_queries() -> None:

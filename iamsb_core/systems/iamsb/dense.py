@@ -88,7 +88,7 @@ _EDGE_CELLS = 5
 
 
 def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
-    """(B, N) in [0, 1]: what the cells say of segments (B, N, 2): the square of their mean inside, times the two ends'.
+    """(B, N) in [0, 1]: what the cells say of segments (B, N, 2): their mean inside times that of the two ends.
 
     The ends' is the geometric mean of the largest boundary probability near each.
     """
@@ -101,7 +101,7 @@ def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
         _between(_near(logits, dense.valid), cells[..., side], num_cells)
         for side, logits in enumerate((dense.start_logits, dense.end_logits))
     )
-    return inside.clamp(0.0, 1.0).square() * (start * end).sqrt()
+    return inside.clamp(0.0, 1.0) * (start * end).sqrt()
 
 
 def pooled_scores(confidence: Tensor, dense: DenseOutputs, segments: Tensor, weight: float) -> Tensor:

@@ -4,7 +4,7 @@
   BCE(pi, 0) + sum over truths exp(-beta max_p IoU), focal-weighted, mean over the steps a clip took. The matching is
   that of the bridge's last step, so that steps are compared on the same pairs.
 * L_rank = relu(m_0 - y (S_{a|v} - S_{v|a})), y = +1 audio only, -1 visual only; no term otherwise.
-* L_svn = sum_m b_m sum_t relu(L_loc(t + 1) - L_loc(t)) + |b_a - b_v - (forged_a - forged_v) / 2|,
+* L_svn = sum_m b_m sum_t relu(L_loc(t + 1) - L_loc(t)) + |b_a - b_v - lead (forged_a - forged_v)|,
   b_m = w_m^2 / sum w^2, the share of N^m S^m (both proportional to w_m).
 
 Shapes: S steps, B clips, N queries, K true segments.
@@ -124,9 +124,9 @@ def worsening(per_step: Tensor, trace: StepTrace) -> Tensor:
     return ((per_step[1:] - per_step[:-1].detach()).relu() * trace.active[1:]).sum(dim=0)
 
 
-def imbalance(shares: Tensor, audio_forged: Tensor, visual_forged: Tensor, both: Tensor) -> Tensor:
-    """|b_a - b_v - (forged_a - forged_v) / 2|, (B,); zero where a stream is absent, there is nothing to share."""
-    wanted = 0.5 * (audio_forged.float() - visual_forged.float())
+def imbalance(shares: Tensor, audio_forged: Tensor, visual_forged: Tensor, both: Tensor, lead: float) -> Tensor:
+    """|b_a - b_v - lead (forged_a - forged_v)|, (B,); zero where a stream is absent, there is nothing to share."""
+    wanted = lead * (audio_forged.float() - visual_forged.float())
     return (shares[:, 0] - shares[:, 1] - wanted).abs() * both
 
 

@@ -93,7 +93,9 @@ def _witness_terms(
     forged = batch.audio.forged, batch.visual.forged
     both = outputs.audio.present & outputs.visual.present
     shares = budget_shares(outputs.weights)
-    value = (shares * torch.stack(worse, dim=1)).sum(dim=1) * both + imbalance(shares, *forged, both)
+    value = (shares * torch.stack(worse, dim=1)).sum(dim=1) * both + imbalance(
+        shares, *forged, both, config.forged_lead
+    )
     return {
         "rank": rank_loss(outputs.witness.scores, *forged, both, config.rank_margin),
         "step_value": value.sum() / batch_count(both.sum()),

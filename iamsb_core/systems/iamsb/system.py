@@ -18,7 +18,7 @@ from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.iamsb.budget import stream_budgets
 from iamsb_core.systems.iamsb.config import PRESETS, IamsbConfig
-from iamsb_core.systems.iamsb.explain import cell_scores, top_matches
+from iamsb_core.systems.iamsb.explain import boundary_paths, budget_reason, cell_scores, top_matches
 from iamsb_core.systems.iamsb.objective import total_loss
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs
 from iamsb_core.systems.iamsb.proposals import clip_proposals
@@ -89,10 +89,15 @@ class Iamsb(System[IamsbOutputs]):
 
     @torch.no_grad()
     def explain(self, outputs: IamsbOutputs, batch: Batch) -> list[dict[str, Any]]:
-        """`cells` of each stream, and `matches` of the coupling where both streams are there."""
+        """`cells` and `trajectories` of each stream, `budget_reason`, and `matches` of the coupling of two streams."""
+        weight = 0.0 if self.witness is None else float(self.witness.energy_share)
         told = []
         for row, seconds in enumerate(batch.duration_seconds.tolist()):
-            record: dict[str, Any] = {"cells": cell_scores(outputs, row, seconds)}
+            record: dict[str, Any] = {
+                "cells": cell_scores(outputs, row, seconds),
+                "trajectories": boundary_paths(outputs, row, seconds),
+                "budget_reason": budget_reason(outputs, row, weight),
+            }
             if self.witness is not None and bool(outputs.audio.present[row]) and bool(outputs.visual.present[row]):
                 sound, picture = outputs.audio.candidates, outputs.visual.candidates
                 coupling, cost, _ = self.witness.couple(sound, picture)

@@ -89,10 +89,15 @@ class WitnessBridge(nn.Module):
         )
         return coupling, cost, overlap
 
+    @property
+    def energy_share(self) -> Tensor:
+        """What the difference of control energies counts beside a directional score; not negative."""
+        return nn.functional.softplus(self.energy_weight)
+
     def _weights(self, scores: Tensor, energies: Tensor, present: Tensor) -> Tensor:
         """Softmax of the scores and the control-energy difference, over the streams that are there."""
         difference = (energies - energies.flip(1)).detach()
-        logits = scores + nn.functional.softplus(self.energy_weight) * difference
+        logits = scores + self.energy_share * difference
         weights = logits.masked_fill(~present, MASKED).softmax(dim=1) * present
         return weights / weights.sum(dim=1, keepdim=True).clamp_min(_FLOOR)
 
