@@ -213,15 +213,25 @@ def _survivors(
     cut: NDArray[np.bool_],
     same_tiou: float,
 ) -> NDArray[np.int64]:
-    """Indices that no better ranked proposal of another window replaces."""
+    """Indices that no better ranked proposal of another window replaces.
+
+    Each is compared with those that it may overlap, so that the cost grows with the clip and not with its square.
+    """
     order = np.argsort(-rank, kind="stable")
+    by_start = np.argsort(proposals[:, 0], kind="stable")
+    starts = proposals[by_start, 0]
+    longest = float((proposals[:, 1] - proposals[:, 0]).max(initial=0.0))
+    first = np.searchsorted(starts, proposals[:, 0] - longest - _TIE_CELLS)
+    last = np.searchsorted(starts, proposals[:, 1])
     alive = np.ones(len(proposals), dtype=bool)
     seen = np.zeros(len(proposals), dtype=bool)
     for pick in order:
         seen[pick] = True
         if not alive[pick]:
             continue
-        alive &= seen | (window_of == window_of[pick]) | ~replaced_by(proposals[pick], proposals, cut, same_tiou)
+        near = by_start[first[pick] : last[pick]]
+        stays = ~replaced_by(proposals[pick], proposals[near], cut[near], same_tiou)
+        alive[near] &= seen[near] | (window_of[near] == window_of[pick]) | stays
     return np.flatnonzero(alive)
 
 
