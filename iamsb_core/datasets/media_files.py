@@ -34,9 +34,13 @@ def find_media(folder: Path, suffixes: frozenset[str]) -> tuple[Path, ...]:
 
 
 def safe_relative_path(text: str, where: str) -> Path:
-    """The path of a manifest entry. Raises ValueError where it is empty, absolute or leads out of the root."""
+    """The path of a manifest entry. Raises ValueError where it is empty, absolute or leads out of the root.
+
+    Absolute paths are refused in a manifest of one's own too: a list that came with a download could name any file of
+    this machine. Put the manifest into a folder above all its videos, or link them in (`containment`).
+    """
     path = Path(text)
-    if not text.strip() or path.is_absolute() or ".." in path.parts or "\\" in text:
+    if not text.strip() or path.is_absolute() or ".." in path.parts or "\\" in text or "\0" in text:
         raise ValueError(f"{where}: {text!r} is not a path below the dataset's root; write it relative, with /")
     return path
 

@@ -92,7 +92,14 @@ def write_model_card(
 def _render(template: str, **content: Any) -> str:
     environment = templates.environment()
     environment.filters |= {"cell": _cell, "marked": _marked}
+    if template.endswith(".md.jinja"):
+        environment.finalize = _without_tags
     return environment.get_template(template).render(**content)
+
+
+def _without_tags(value: Any) -> Any:
+    """Markdown lets HTML through, and what a dataset or a model is called is not ours to let through."""
+    return value.replace("<", "&lt;") if isinstance(value, str) else value
 
 
 def _cell(text: str) -> str:
