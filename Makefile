@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup demo docs picture test test-slow fuzz lint format bench up down clean
+.PHONY: setup demo docs picture test test-slow test-postgres fuzz lint format bench up down clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,10 @@ test-slow: setup
 # Mutants of clips through the decoder: make fuzz COUNT=2000 SEED=0 MEDIA=FOLDER; the report is build/fuzz/fuzz.json.
 fuzz: setup
 	$(BIN)/python tests/fuzz/fuzz.py --count $(COUNT) --seed $(SEED) $(if $(MEDIA),--media $(MEDIA))
+
+# Prefect and MLflow on a real PostgreSQL; skips where Debian's package `postgresql` (or another's initdb) is not found.
+test-postgres: setup
+	$(BIN)/python -m pytest -m postgres
 
 lint: setup
 	$(BIN)/ruff check .
