@@ -118,8 +118,8 @@ class LossConfig:
     calibration_weight: float = 0.1
     """ours: the two scalars that turn a stream's best confidence into a probability"""
     forged_lead: float = 0.8
-    """b_a - b_v that L_svn wants where the sound alone is forged: 0.8 is b = (0.9, 0.1), steps shared 3 to 1. The 0.5 of
-    the first reading wants w = 0.634, so that no training could give the forged stream 65 % of the steps"""
+    """b_a - b_v that L_svn wants where the sound alone is forged: 0.8 is b = (0.9, 0.1), steps shared 3 to 1. The 0.5
+    of the first reading wants w = 0.634, so that no training could give the forged stream 65 % of the steps"""
     coverage_beta: float = 5.0
     rank_margin: float = 0.5
     """m_0"""
@@ -149,9 +149,9 @@ class OutputConfig:
     nms_sigma: float = 0.8
     fusion_sigma: float = 0.5
     evidence_weight: float = 0.5
-    """share of the dense head in a score: confidence ** (1 - weight) * (inside * edges) ** weight, where its mean forged
-    probability inside and its boundary probabilities at the two ends speak; 0 leaves confidences alone (ours: queries
-    know a few people by heart sooner than cells do, see docs/iamsb-experiments.md)"""
+    """share of the dense head in a score: confidence ** (1 - weight) * (inside * edges) ** weight, where its mean
+    forged probability inside and its boundary probabilities at the two ends speak; 0 leaves confidences alone (ours:
+    queries know a few people by heart sooner than cells do, see docs/iamsb-experiments.md)"""
     unselected_scale: float = 0.5
     """what a coarse segment's score is multiplied by when its query was not refined"""
     num_fused: int = 100
