@@ -18,6 +18,7 @@ from iamsb_core.manifest import SPLITS, Split, VideoShard
 from iamsb_core.media.perturbations.spec import read_perturbations
 from storage.home import Home
 from storage.objects import Place
+from storage.pack_writer import StoreDtype
 from storage.refs import ManifestRef
 from tasks import progress
 from tasks.extraction import STAGE, which_complete
@@ -28,7 +29,7 @@ from tasks.policy import device_here, runner, worker_resources
 
 log = logging.getLogger(__name__)
 
-_MOST_CACHED_RUNS = 200
+_MOST_CACHED_RUNS = 100
 """shards of an extraction of which also the cached ones become task runs"""
 
 
@@ -48,6 +49,9 @@ class ExtractConfig:
     """of the videos, above which the flow fails; what could be extracted is kept all the same"""
     perturb: tuple[str, ...] = ()
     """what is done to the clips before they are encoded, such as `jpeg:3` (KIND:LEVEL, or KIND:LEVEL:SEED)"""
+    stored_as: StoreDtype = "float16"
+    """of the numbers in the store; `int8` takes little more than half the room, with an error of up to 1/254 of a
+    cell's largest"""
     retry_failed: bool = False
     """also try again what failed for a reason that lies in the file"""
 
@@ -152,6 +156,7 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
         visual=visual,
         store=home.feature_place,
         device=device_here(config.device, task_runner),
+        stored_as=config.stored_as,
         retry_failed=config.retry_failed,
     )
     jobs = list(shard_jobs(stock, config.shard_size, pattern))
@@ -168,19 +173,19 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
         cached = [future.state.name == "Cached" for future in futures]
         bad = list_bad(stock, (audio, visual), home.feature_place)
         record.finish(bad)
-    done = Extraction(
-        dataset=dataset,
-        root=root.expanduser().absolute(),
-        store=home.feature_place,
-        manifest=ManifestRef.of(stock.manifest),
-        audio=audio,
-        visual=visual,
-        num_videos=len(stock.manifest.videos),
-        num_shards=len(jobs),
-        num_cached_shards=num_silent + sum(cached),
-        num_decoded=sum(result.num_decoded for result, old in zip(results, cached, strict=True) if not old),
-        bad=bad,
-    )
-    if done.num_bad > config.max_bad_share * done.num_videos:
-        raise TooManyBadVideosError(done, config.max_bad_share)
+        done = Extraction(
+            dataset=dataset,
+            root=root.expanduser().absolute(),
+            store=home.feature_place,
+            manifest=ManifestRef.of(stock.manifest),
+            audio=audio,
+            visual=visual,
+            num_videos=len(stock.manifest.videos),
+            num_shards=len(jobs),
+            num_cached_shards=num_silent + sum(cached),
+            num_decoded=sum(result.num_decoded for result, old in zip(results, cached, strict=True) if not old),
+            bad=bad,
+        )
+        if done.num_bad > config.max_bad_share * done.num_videos:
+            raise TooManyBadVideosError(done, config.max_bad_share)
     return done

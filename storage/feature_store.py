@@ -17,7 +17,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from iamsb_core.data.source import StoredTrack
 from iamsb_core.encoders.base import EncoderSpec, StreamSpec
@@ -29,7 +29,7 @@ from storage.keys import checked_sha256, identity_folder, pack_folder
 from storage.objects import Place, place_of
 from storage.pack import Pack, load_records
 from storage.pack_index import PackIndex
-from storage.pack_writer import PackWriter
+from storage.pack_writer import PackWriter, StoreDtype
 from storage.places import identities, publish, staging_of, withdraw
 from storage.shards import OpenShards
 from storage.staging import staging_folder, sweep
@@ -48,9 +48,7 @@ class FeatureStore:
     or a newer format (`storage.store_format`).
     """
 
-    def __init__(
-        self, root: Place | str, *, dtype: Literal["float16", "float32"] = "float16", max_open_files: int = 128
-    ) -> None:
+    def __init__(self, root: Place | str, *, dtype: StoreDtype = "float16", max_open_files: int = 128) -> None:
         self.root = place_of(root) if isinstance(root, str) else root
         if isinstance(self.root, Path):
             check_format(self.root)
@@ -236,7 +234,7 @@ class FeatureStore:
 
 
 @functools.lru_cache(maxsize=8)
-def open_store(root: Place, dtype: Literal["float16", "float32"] = "float16") -> FeatureStore:
+def open_store(root: Place, dtype: StoreDtype = "float16") -> FeatureStore:
     """The one store of this process for a root, so that task after task finds its index built."""
     return FeatureStore(root, dtype=dtype)
 
@@ -245,5 +243,5 @@ def _retried(pack: Pack, position: int, retry_failed: bool) -> bool:
     return retry_failed or pack.troubled[position].is_retried
 
 
-def _reopened(root: Place, dtype: Literal["float16", "float32"], max_open_files: int) -> FeatureStore:
+def _reopened(root: Place, dtype: StoreDtype, max_open_files: int) -> FeatureStore:
     return FeatureStore(root, dtype=dtype, max_open_files=max_open_files)

@@ -17,6 +17,7 @@ from storage.errors import DamagedFeaturesError
 from storage.keys import FORMAT, pack_digest
 from storage.objects import Place
 from storage.places import content_of
+from storage.quantised import SCALES_SUFFIX, restored
 from storage.ragged import RaggedLayout
 from storage.seal import read_sealed
 from storage.shards import OpenShards
@@ -61,6 +62,8 @@ class Pack:
             cells = TimeGrid(hop_seconds, last - first).cells(window)
             first, last = first + cells.start, first + max(cells.start, cells.stop)
         values = shards.read_rows(self.folder / name, self.layouts[name], first, last)
+        if (steps := name + SCALES_SUFFIX) in self.layouts:
+            values = restored(values, shards.read_rows(self.folder / steps, self.layouts[steps], first, last))
         return FeatureTrack(values, TimeGrid(hop_seconds, len(values)))
 
 

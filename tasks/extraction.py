@@ -66,7 +66,7 @@ _Entries = list[tuple[Modality, ClipEntry]]
 def extract(job: ShardJob) -> ShardResult:
     """Decode, encode and commit what the store lacks of the shard, one pack for each stream."""
     began = time.perf_counter()
-    store = open_store(job.store)
+    store = open_store(job.store, job.stored_as)
     works = list(_missing(job, store))
     num_there = len(job.shard.videos) - len(works)
     progress.advance(STAGE, num_there, cached=num_there)
@@ -92,7 +92,7 @@ def which_complete(jobs: Sequence[ShardJob]) -> list[bool]:
     """
     if not jobs:
         return []
-    store, retry_failed = open_store(jobs[0].store), jobs[0].retry_failed
+    store, retry_failed = open_store(jobs[0].store, jobs[0].stored_as), jobs[0].retry_failed
     sha256s = [sha256 for job in jobs for sha256 in job.sha256s]
     lacking = {
         sha256

@@ -11,6 +11,7 @@ from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import Manifest, VideoShard
 from storage.keys import FORMAT
 from storage.objects import Place
+from storage.pack_writer import StoreDtype
 from storage.refs import FeatureShardRef
 
 _NUM_SHARDS_WANTED = 8
@@ -47,6 +48,7 @@ class ShardJob:
     visual: EncoderSpec
     store: Place
     device: str = "cpu"
+    stored_as: StoreDtype = "float16"
     retry_failed: bool = False
 
     @property

@@ -19,6 +19,7 @@ from flows.commandline.options import (
     Perturb,
     Root,
     ShardSize,
+    StoredAs,
     Workers,
     app,
     carry_out,
@@ -37,6 +38,7 @@ def extract(
     dask_address: Dask = None,
     max_bad_share: BadShare = 0.5,
     perturb: Perturb = None,
+    store_as: StoredAs = "float16",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -54,6 +56,7 @@ def extract(
         dask_address=dask_address,
         max_bad_share=max_bad_share,
         perturb=tuple(perturb or ()),
+        stored_as=store_as,
     )
 
 

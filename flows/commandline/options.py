@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -46,6 +46,10 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time (defa
 Dask = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads the shards.")]
 ShardSize = Annotated[int, typer.Option(min=1, help="Videos in a shard at most.")]
 BadShare = Annotated[float, typer.Option(min=0.0, max=1.0, help="Fail when more than this share is unusable.")]
+StoredAs = Annotated[
+    Literal["float16", "float32", "int8"],
+    typer.Option(help="What the store keeps of each number; int8 takes half the room of float16."),
+]
 Perturb = Annotated[
     list[str] | None,
     typer.Option(help="Perturb the clips first: KIND:LEVEL, such as jpeg:3; may be given again.", metavar="KIND:LEVEL"),
