@@ -19,6 +19,7 @@ HOMES = {
     "dask": ("tasks",),
     "distributed": ("tasks",),
     "zarr": ("storage",),
+    "obstore": ("storage",),
     "mlflow": ("storage",),
     "decord": ("iamsb_core/media/video.py",),
     "typer": ("flows",),

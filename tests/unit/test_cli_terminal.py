@@ -23,7 +23,8 @@ COMMANDS = {
     "dataset check": {"--probe", "--out", "--workers", "--dask-address"},
     "extract": {"--encoders", "--device", "--shard-size", "--workers", "--dask-address", "--max-bad-share"}
     | {"--perturb"},
-    "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config", "--size", "--schedule"},
+    "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config", "--size", "--schedule"}
+    | {"--processes", "--machines", "--rendezvous"},
     "evaluate": {"--model", "--split", "--protocol", "--device", "--perturb"},
     "robustness": {"--model", "--split", "--protocol", "--kinds", "--levels", "--seed", "--out", "--device"},
     "compare": {"--also", "--systems", "--seeds", "--size", "--epochs", "--split", "--protocol", "--encoders"}
