@@ -22,11 +22,13 @@ import yaml
 
 from flows.services import HOST, _credentials
 from storage.home import Home
+from storage.mlflow_setup import initialise_database
+from storage.home import Home
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "deployments" / "compose.yaml").read_text())
 USER, PASSWORD = "team", "correct horse battery"
-STARTUP_SECONDS = 240
+STARTUP_SECONDS = 600
 
 
 def test_compose_publishes_on_loopback_and_no_password_has_a_default():
@@ -39,7 +41,7 @@ def test_compose_publishes_on_loopback_and_no_password_has_a_default():
                 assert all(re.fullmatch(r"\$?\{\w+:\?[^}]+\}", part) for part in parts), f"{name}: {variable}={value}"
     assert "PREFECT_SERVER_API_AUTH_STRING" in COMPOSE["services"]["prefect"]["environment"]
     assert "--app-name basic-auth" in COMPOSE["services"]["mlflow"]["command"]
-    for client in ("register", "worker"):
+    for client in ("register", "worker-cpu", "worker-gpu"):
         assert {"PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD"} <= set(
             COMPOSE["services"][client]["environment"]
         )
@@ -92,6 +94,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     prefect, mlflow = free_port(), free_port()
     auth = (PROJECT / "deployments" / "mlflow-auth.ini").read_text().replace("/state/", f"{folder}/")
     (folder / "mlflow-auth.ini").write_text(auth)
+    initialise_database(Home(folder))  # without waiting for the disk after each of its migrations
     environment = os.environ | {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{PASSWORD}",
