@@ -25,7 +25,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A temporary server that serves every flow of this process."""
     home = tmp_path_factory.mktemp("prefect-home")
     updates = {PREFECT_HOME: home, PREFECT_LOCAL_STORAGE_PATH: home / "storage", PREFECT_LOGGING_LEVEL: "ERROR"}
-    with temporary_settings(updates), prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings(updates), prefect_test_harness(server_startup_timeout=600):
         yield
 
 
