@@ -73,6 +73,8 @@ def back_up(home: Home, out: Path, *, features: bool = False) -> BackupRecord:
     out = out.expanduser().absolute()
     if not home.root.is_dir():
         raise ValueError(f"there is no home at {home.root} to back up; set IAMSB_HOME")
+    if features and home.features_at:
+        raise ValueError(f"the features are at {home.features_at} and not in the home; back that place up by itself")
     if out.exists():
         raise ValueError(f"{out} is there already; name a new folder for each backup, such as one with today's date")
     if home.root.resolve() in (out.parent.resolve(), *out.parent.resolve().parents):

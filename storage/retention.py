@@ -137,6 +137,9 @@ def _scratch(home: Home, before: float) -> Iterator[Garbage]:
 
 def _features(home: Home, before: float, left: list[str]) -> Iterator[Garbage]:
     """Of encoders that no model needs; nothing where that cannot be told."""
+    if home.features_at:
+        left.append(f"features: they are at {home.features_at}, which the models of other homes may need too")
+        return
     if in_use(home.features / STAGING_FOLDER):
         left.append("features: an extraction is at work; try again when it has ended")
         return

@@ -100,7 +100,11 @@ def migrate(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]
 
     home = Home.current()
     _require_no_services(home)
-    features = migrate_features(home.features)
+    place = home.feature_place
+    if not isinstance(place, Path):  # object storage has known one format only
+        terminal.say(f"features: at {place}, nothing to do")
+        place = home.features
+    features = migrate_features(place)
     if features.num_packs:
         terminal.say(f"features: {features.num_packs} packs written anew as v{features.now}")
     else:

@@ -172,6 +172,12 @@ def test_a_model_folder_that_is_not_registered_keeps_its_features(home: Home, un
     assert found(home)["unused-features"] == {kept}
 
 
+def test_features_that_lie_elsewhere_may_be_needed_by_others(full: Home):
+    report = find_garbage(replace(full, features_at=str(full.features)), kinds=KINDS)
+    assert not any("features" in one.kind for one in report.garbage)
+    assert "which the models of other homes may need too" in report.left[0]
+
+
 def test_an_unknown_kind_is_wrong_usage(home: Home, capfd: pytest.CaptureFixture[str]):
     assert main(["gc", "--kind", "checkpoint"]) == 2
     assert "did you mean 'checkpoints'" in capfd.readouterr().err

@@ -16,7 +16,10 @@ COLUMNS = (
     "start_to_seconds", "end_from_seconds", "end_to_seconds", "streams", "media", "sha256",
 )  # fmt: skip
 """calibrated scores and the intervals around start and end are empty where the model's card does not tell"""
-_FORMULA_MARKS = ("=", "+", "-", "@")
+_FORMULA_MARKS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""what a spreadsheet computes; the wide forms are the same in East Asian ones"""
+_INVISIBLE = "".join(map(chr, range(33))) + "\x7f\xa0\u200b\u2060\ufeff"
+"""what importers drop from the front of a cell"""
 
 
 def segments_csv(findings: Findings) -> str:
@@ -42,7 +45,7 @@ def _fields(segment: Found) -> tuple[str, ...]:
 
 def harmless(text: str) -> str:
     """Text that a spreadsheet shows and does not compute: an apostrophe goes before what would start a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_MARKS) else text
+    return f"'{text}" if text.strip(_INVISIBLE).startswith(_FORMULA_MARKS) else text
 
 
 def audacity_labels(findings: Findings) -> str:
