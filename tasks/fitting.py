@@ -26,12 +26,11 @@ from storage.tracking import TrackedRun, start_run
 from tasks import progress, teamwork
 from tasks.model_cards import dataset_name, measured, record_training, write_card
 from tasks.policy import gpu_slot
-from tasks.train_job import TrainJob, code_digest
+from tasks.train_job import STAGE, TrainJob, code_digest
 from tasks.training import MODEL_FOLDER, trainer_of
 
 log = logging.getLogger(__name__)
 
-STAGE = "train"
 OUTCOME_FILE = "outcome.json"
 DEV_PROTOCOL = "lavdf"
 """the one that training looks at the dev split with"""

@@ -20,7 +20,7 @@ from iamsb_core.manifest import Manifest
 from iamsb_core.training.loop import EpochReport, StepReport
 from storage.staging import write_atomically
 from tasks import progress
-from tasks.train_job import TeamConfig, TrainJob
+from tasks.train_job import STAGE, TeamConfig, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +48,18 @@ def reports(job: TrainJob, train: Manifest, dev: Manifest) -> Iterator[tuple[Ste
     with (job.folder / LOG_FILE).open("wb") as errors, _launched(job, plan, errors) as launcher:
         assert launcher.stdout is not None
         for line in launcher.stdout:
+            if not line.startswith('["'):  # what a library prints
+                continue
             kind, content = json.loads(line)
             if kind == "steps":
                 num_steps = content
-                progress.begin("train", num_steps)
+                progress.begin(STAGE, num_steps)
             elif kind == "failure":
                 failure = content
             else:
                 yield (StepReport if kind == "step" else EpochReport)(**content), num_steps
         launcher.wait()
+    plan.unlink()
     if launcher.returncode:
         raise _error(failure, launcher.returncode, job.folder / LOG_FILE)
 

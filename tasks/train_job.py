@@ -19,6 +19,9 @@ from iamsb_core.training.config import TrainConfig
 from storage.home import Home
 from storage.refs import ManifestRef, ModelRef
 
+STAGE = "train"
+"""the name that progress is told under"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeamConfig:

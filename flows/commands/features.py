@@ -44,7 +44,7 @@ def extract(
         terminal.messages.print(f"iamsb: {error}", markup=False, highlight=False, soft_wrap=True)
         done, failure = error.extraction, {"error": str(error), "failed": True}
     show(terminal, done)
-    return {**plain(done), "num_bad": done.num_bad, **failure}
+    return {**plain(done), "store": str(done.store), "num_bad": done.num_bad, **failure}
 
 
 def show(terminal: Terminal, done: Any) -> None:
