@@ -83,7 +83,8 @@ def _shares_reach(lines: Mapping[str, Mapping[float, float]]) -> tuple[float, fl
 
 
 def _steps(bottom: float, top: float) -> list[float]:
-    return [bottom + (top - bottom) * step / 5 for step in range(6)]
+    parts = 5 if bottom == 0.0 else 4  # so that 0 is marked where the axis is the same above and below it
+    return [bottom + (top - bottom) * step / parts for step in range(parts + 1)]
 
 
 def _written(value: float) -> str:

@@ -168,5 +168,5 @@ def test_a_line_chart_below_zero():
     chart = line_chart({"a": steps}, x_label="step", y_label="cosine", reach=(-1.0, 1.0), scale=1.0)
     _, top, _, bottom = chart.box
     assert chart.lines[0].points[0][1] == (top + bottom) / 2
-    assert [label for _, label in chart.heights] == ["-1", "-0.6", "-0.2", "0.2", "0.6", "1"]
+    assert [label for _, label in chart.heights] == ["-1", "-0.5", "0", "0.5", "1"]
     assert len(chart.places) == 7
