@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import machine
 
 TARGET_SECONDS, TARGET_MIB = 60.0, 2048.0
 KINDS = (
@@ -72,6 +73,7 @@ def measure(layout: str, num_videos: int, folder: Path) -> dict[str, Any]:
     report = json.loads((folder / "out" / "report.json").read_text())
     peak_mib = usage.ru_maxrss / 1024
     return {
+        "machine": machine(),
         "layout": layout,
         "num_videos": report["num_videos"],
         "metadata_mib": round(metadata / 2**20, 1),

@@ -57,6 +57,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--media", type=Path, default=os.environ.get("IAMSB_TEST_MEDIA"), help="a folder of videos")
     options.add_argument("--most", type=int, default=8, help="videos of --media, evenly chosen")
+    options.add_argument("--skip-networks", action="store_true")
     options.add_argument("--folder", type=Path, help="where to write")
     chosen = options.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -70,7 +71,8 @@ def main() -> None:
             sets["real"] = videos[:: -(-len(videos) // chosen.most)]
         for name, paths in sets.items():
             document["sets"][name] = measure(paths, chosen.rounds, Path(folder))
-        document["networks"] = networks.measure(read_records(sets["drawn"]), Path(folder), extracted)
+        if not chosen.skip_networks:
+            document["networks"] = networks.measure(read_records(sets["drawn"]), Path(folder), extracted)
     finish(document, chosen.out)
 
 

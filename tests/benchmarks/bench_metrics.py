@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import machine
 
 from iamsb_core.metrics.files import score
 from iamsb_core.metrics.protocols import AV_DEEPFAKE1M
@@ -52,7 +53,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         labels, predictions = draw(Path(folder), num_clips, num_proposals, np.random.default_rng(0))
         result = measure(labels, predictions, arguments.repeats)
-    result = {"clips": num_clips, "proposals": num_clips * num_proposals, "cores": os.cpu_count(), **result}
+    result = {
+        "machine": machine(),
+        "clips": num_clips,
+        "proposals": num_clips * num_proposals,
+        "cores": os.cpu_count(),
+        **result,
+    }
     out = arguments.out or Path(f"build/benchmarks/metrics_{arguments.size}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")

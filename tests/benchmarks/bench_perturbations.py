@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import psutil
 import torch
+from harness import machine
 
 from iamsb_core.encoders.load import encoder_specs, load_encoder
 from iamsb_core.forgery.config import EncodingConfig
@@ -78,7 +79,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(arguments.clips, arguments.seconds, Path(folder))
     rates = {name: round(1 / median(seconds), 1) for name, seconds in found.items()}
-    document = {"clips": arguments.clips, "clip_seconds": arguments.seconds, "clips_per_core_second": rates}
+    document = {
+        "machine": machine(),
+        "clips": arguments.clips,
+        "clip_seconds": arguments.seconds,
+        "clips_per_core_second": rates,
+    }
     text = json.dumps(document, indent=2)
     if arguments.out is not None:
         arguments.out.write_text(text + "\n")

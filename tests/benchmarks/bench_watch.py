@@ -1,6 +1,7 @@
 """How fast `iamsb watch` is, and how soon it speaks: real-time factor, delay and memory, with handcrafted encoders.
 
-    python tests/benchmarks/bench_watch.py VIDEO                     60 s made of the video, as MPEG-TS
+    python tests/benchmarks/bench_watch.py                           60 s made of a drawn clip, as MPEG-TS
+    python tests/benchmarks/bench_watch.py VIDEO                     or of a video
     python tests/benchmarks/bench_watch.py VIDEO --seconds 600 --model FOLDER --as-offline
 
 The video is repeated up to the wanted length. First it is there already, so that what limits is the machine: the
@@ -32,10 +33,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import av
 import numpy as np
 import torch
+from harness import machine
 
 from iamsb_core.digest import plain
 from iamsb_core.encoders.base import Streams
 from iamsb_core.encoders.load import encoder_specs, load_encoder
+from iamsb_core.forgery.config import EncodingConfig
+from iamsb_core.forgery.encode import encode_clip
+from iamsb_core.forgery.synthetic import draw_recording
 from iamsb_core.localizer import Localizer
 from iamsb_core.media.live import LivePiece, follow
 from iamsb_core.report.evidence import Thresholds
@@ -47,7 +52,7 @@ from iamsb_core.watching import OfflineWatcher, PromptWatcher, SettledSegment, W
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("video", type=Path)
+    parser.add_argument("video", type=Path, nargs="?")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--delay-seconds", type=float, default=3.0)
@@ -57,7 +62,7 @@ def main() -> None:
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "recording.ts"
-        repeat(wanted.video, recording, wanted.seconds)
+        repeat(wanted.video or drawn(Path(folder) / "drawn.mp4"), recording, wanted.seconds)
         localizer = Localizer.load(wanted.model or untrained(Path(folder) / "model"), device="cpu")
         if wanted.model is None:
             localizer = replace(localizer, thresholds=Thresholds(display=0.0))
@@ -67,7 +72,7 @@ def main() -> None:
                 return OfflineWatcher(localizer)
             return PromptWatcher(localizer, delay_seconds=wanted.delay_seconds)
 
-        result: dict[str, Any] = {"cores": os.cpu_count(), "as_offline": wanted.as_offline}
+        result: dict[str, Any] = {"machine": machine(), "cores": os.cpu_count(), "as_offline": wanted.as_offline}
         result |= {f"speed_{name}": value for name, value in at_full_speed(watcher, recording).items()}
         if not wanted.skip_live:
             result |= {f"live_{name}": value for name, value in live(watcher, recording, Path(folder)).items()}
@@ -163,6 +168,13 @@ def repeat(video: Path, target: Path, seconds: float) -> None:
                             container.mux(sound.encode(heard))
         for stream in (picture, sound):
             container.mux(stream.encode())
+
+
+def drawn(path: Path) -> Path:
+    """A clip of 6 s of a drawn person."""
+    made = draw_recording(0, 6.0, 0)
+    encode_clip(path, made.frames, made.waveform, EncodingConfig())
+    return path
 
 
 def duration(path: Path) -> float:
