@@ -1,6 +1,6 @@
 """What an extraction shows: a progress artifact, metrics and the bad videos in MLflow, and a table at the end.
 
-Watching must not cost what is watched: what cannot be shown is logged once, and the extraction goes on.
+Watching must not cost what is watched: what cannot be shown is logged, and the extraction goes on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ExtractionRecord:
         self._began = time.monotonic()
         self._artifact: UUID | None = None
         self._run: TrackedRun | None = None
-        self._given_up: set[str] = set()
+        self._failing: set[str] = set()
         self._lock = threading.Lock()
         self._is_on_gpu = str(about.get("device", "")).startswith("cuda")
 
@@ -67,14 +67,12 @@ class ExtractionRecord:
         rows.append({"what": "seconds", "value": round(now.elapsed_seconds, 1)})
         self._try("the table", lambda: create_table_artifact(rows, key=NUMBERS_KEY, description=str(now)))
         if self._run is not None:
-            run = self._run
-            self._try("MLflow", lambda: run.log_json(list(bad), "bad_videos.json"))
+            self._try("MLflow", lambda: self._reached().log_json(list(bad), "bad_videos.json"))
 
     def close(self, status: str) -> None:
         """End the run in MLflow, where there is one."""
         if self._run is not None:
-            run = self._run
-            self._try("MLflow", lambda: run.finish(status))
+            self._try("MLflow", lambda: self._reached().finish(status))
 
     def _show(self, now: Throughput) -> None:
         percent = 100.0 * now.share_done
@@ -93,16 +91,27 @@ class ExtractionRecord:
             self._run.log_config(self._about)
             link_run(self._run)
         self._run.log_metrics(now.metrics(), step=round(time.monotonic() - self._began))
-        self._run.flush()
+        self._reached().flush()
+
+    def _reached(self) -> TrackedRun:
+        """The run, once its server is known to answer: MLflow itself would try for minutes. Raises ValueError."""
+        from storage.mlflow_setup import connect  # noqa: PLC0415 - MLflow takes seconds to import
+
+        assert self._run is not None
+        if self._run.client.tracking_uri.startswith("http"):
+            connect(self._home)
+        return self._run
 
     def _try(self, what: str, action: Callable[[], object]) -> None:
-        if what in self._given_up:
-            return
+        """Tell it; where that fails, say so once, and tell more the next time that it works."""
         try:
             action()
         except Exception as error:
-            self._given_up.add(what)
-            log.warning("%s shows no more of this extraction, which goes on: %s", what, error)
+            if what not in self._failing:
+                log.warning("%s cannot be told of this extraction, which goes on: %s", what, error)
+            self._failing.add(what)
+        else:
+            self._failing.discard(what)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,8 @@ from storage.registry import log_model, register_model, resolve_model
 from storage.staging import exclusive, write_atomically
 from storage.tracking import TrackedRun, start_run
 from tasks import progress, teamwork
+from tasks.links import link_run
+from tasks.logs import log_ids
 from tasks.model_cards import dataset_name, measured, record_training, write_card
 from tasks.policy import gpu_slot
 from tasks.train_job import STAGE, TrainJob, code_digest
@@ -59,7 +61,8 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
             log.info("trained before with the same data, code and settings: run %s", done.run_id)
             return done
         source = StoredFeatures(FeatureStore(job.home.feature_place), job.audio, job.visual, hidden=job.hidden)
-        with _run(job) as run, gpu_slot(job.device):
+        with _run(job) as run, gpu_slot(job.device), log_ids(mlflow_run=run.run_id):
+            link_run(run)
             _describe(run, job, manifest)
             cached, dev = CachedFeatures(source), _split(source, manifest, "dev")
             _train(run, job, cached, _some(_split(source, manifest, "train"), job.num_clips), dev)

@@ -34,5 +34,9 @@ def link_run(run: TrackedRun) -> None:
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         return
     page = run_page(run)
-    if page is not None:
+    if page is None:
+        return
+    try:
         create_link_artifact(page, f"MLflow run {run.run_id}", key=ARTIFACT_KEY, description="numbers and files")
+    except Exception as error:  # whatever becomes of the page, the work goes on
+        log.warning("the run's page has no link to %s: %s", page, error)

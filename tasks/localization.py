@@ -39,11 +39,13 @@ def localize_videos(
         uri=ref.uri,
         run_id=ref.run_id,
     )
-    progress.begin(STAGE, len(places))
+    progress.begin(STAGE, len(places), metered=True)
     done = []
     for one in examine(localizer, places, options, home.work / "decoded"):
         done.append(one)
-        progress.advance(STAGE, 1, one.video.name)
+        seconds = 0.0 if one.reused else one.duration_seconds
+        is_bad = one.state == "failed"
+        progress.advance(STAGE, cached=int(one.reused), quarantined=int(is_bad), media_seconds=seconds)
     lines = [f"- {one.error}" if one.error else f"- `{one.video}`: {one.decision} {one.report_html}" for one in done]
     create_markdown_artifact("\n".join(lines), key="localized", description=f"{len(done)} videos")
     return tuple(done)
