@@ -23,7 +23,6 @@ import yaml
 from flows.services import HOST, _credentials
 from storage.home import Home
 from storage.mlflow_setup import initialise_database
-from storage.home import Home
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "deployments" / "compose.yaml").read_text())
@@ -39,6 +38,11 @@ def test_compose_publishes_on_loopback_and_no_password_has_a_default():
             if re.search("AUTH_STRING|PASSWORD|SECRET|USERNAME", variable):
                 parts = value.split(":$")
                 assert all(re.fullmatch(r"\$?\{\w+:\?[^}]+\}", part) for part in parts), f"{name}: {variable}={value}"
+    for path in (PROJECT / "deployments").glob("compose*.yaml"):
+        text = path.read_text()
+        assert not re.findall(r"\$\{\w*(?:PASSWORD|SECRET|AUTH)\w*:?-[^}]*\}", text), f"a default in {path.name}"
+        for service in yaml.safe_load(text).get("services", {}).values():
+            assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert "PREFECT_SERVER_API_AUTH_STRING" in COMPOSE["services"]["prefect"]["environment"]
     assert "--app-name basic-auth" in COMPOSE["services"]["mlflow"]["command"]
     for client in ("register", "worker-cpu", "worker-gpu"):
