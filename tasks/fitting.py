@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,7 +63,7 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
             log.info("trained before with the same data, code and settings: run %s", done.run_id)
             return done
         source = StoredFeatures(FeatureStore(job.home.feature_place), job.audio, job.visual, hidden=job.hidden)
-        with _run(job) as run, gpu_slot(job.device), log_ids(mlflow_run=run.run_id):
+        with _run(job) as run, _gpu_slots(job), log_ids(mlflow_run=run.run_id):
             link_run(run)
             _describe(run, job, manifest)
             cached, dev = CachedFeatures(source), _split(source, manifest, "dev")
@@ -70,6 +72,15 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
             model = register_model(job.home, log_model(run, job.folder / MODEL_FOLDER))
             write_card(job.home, model)
         return _finish(job, run.run_id, model)
+
+
+@contextlib.contextmanager
+def _gpu_slots(job: TrainJob) -> Iterator[None]:
+    """Those of every device that the job trains on here, always taken in the same order."""
+    with contextlib.ExitStack() as stack:
+        for device in job.devices:
+            stack.enter_context(gpu_slot(device))
+        yield
 
 
 def _data(job: TrainJob, manifest: Manifest) -> TrainingData:

@@ -101,6 +101,12 @@ class TrainJob:
         return digest([every, part]) if self.num_clips is not None or self.hidden else every
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """What this machine's processes train on."""
+        several = self.device.startswith("cuda") and not self.team.is_alone
+        return tuple(f"cuda:{number}" for number in range(self.team.processes)) if several else (self.device,)
+
+    @property
     def folder(self) -> Path:
         """Where checkpoints and the model lie while the run goes on, and the outcome after it."""
         return self.home.runs / self.digest[:16]

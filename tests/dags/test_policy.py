@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow, task
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from iamsb_core.digest import digest
-from tasks.policy import DASK_VARIABLE, MAX_WORKERS_VARIABLE, ByContent, gpu_slot, runner, worth_retrying
+from tasks.policy import (
+    DASK_VARIABLE,
+    MAX_WORKERS_VARIABLE,
+    RESOURCES_VARIABLE,
+    ByContent,
+    device_here,
+    gpu_slot,
+    runner,
+    worker_resources,
+    worth_retrying,
+)
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -115,6 +126,27 @@ def test_runner_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match="must be 1 or more, got 'many'"):
         runner()
     assert type(runner(dask_address="tcp://127.0.0.1:1")).__name__ == "DaskTaskRunner"
+
+
+def test_tasks_take_what_their_dask_worker_has(monkeypatch: pytest.MonkeyPatch):
+    import dask  # noqa: PLC0415 - a second to import
+
+    monkeypatch.delenv(RESOURCES_VARIABLE, raising=False)
+    threads, cluster = runner(1), runner(dask_address="tcp://127.0.0.1:1")
+
+    def taken(task_runner: TaskRunner[Any], device: str) -> dict[str, float]:
+        with worker_resources(task_runner, device):
+            return dask.get_annotations().get("resources", {})
+
+    assert taken(cluster, "cuda") == taken(cluster, "cuda:1") == {"GPU": 1.0}
+    assert taken(cluster, "cpu") == taken(cluster, "auto") == taken(threads, "cuda") == {}
+    monkeypatch.setenv(RESOURCES_VARIABLE, "GPU=1,MEMORY=8e9")
+    assert taken(cluster, "cpu") == {"GPU": 1.0, "MEMORY": 8e9}
+    monkeypatch.setenv(RESOURCES_VARIABLE, "GPU")
+    with pytest.raises(ValueError, match="must be like GPU=1,MEMORY=8e9, got 'GPU'"):
+        taken(cluster, "cpu")
+    assert device_here("auto", cluster) == "auto", "each worker looks at its own machine"
+    assert device_here("cpu", threads) == "cpu"
 
 
 def test_the_slot_is_free_without_a_server_or_a_gpu(monkeypatch: pytest.MonkeyPatch):

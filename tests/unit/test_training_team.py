@@ -158,7 +158,7 @@ def together(folder: Path, names: list[str], num_steps: int = NUM_STEPS) -> dict
         for rank in range(2)
     ]
     try:
-        assert [process.wait(400) for process in processes] == [0, 0]
+        assert [process.wait(900) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()
