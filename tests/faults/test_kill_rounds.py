@@ -1,9 +1,10 @@
 """SIGKILL at 50 random moments of extraction and 20 of training, of whatever takes part in it.
 
 A round is a fresh home in which the same work is started again until it is done. In each start something is killed
-after a random time: the process that runs the flow (with Prefect a worker's), a decoding process, the Prefect server.
-After every kill: whatever can be seen is whole, and nothing that was there is gone. At the end of every round:
-features, metrics and weights are those of a home where nothing was killed, and no run is called what it is not.
+after a random time: the process that works (with Prefect a worker's), a decoding process, the Prefect server. Most
+rounds do what the flows' tasks do, without Prefect around it, so that a kill takes a second; the others are the flows
+themselves. After every kill: whatever can be seen is whole, and nothing that was there is gone. At the end of every
+round: features, metrics and weights are those of a home where nothing was killed, and no run is called what it is not.
 """
 
 from __future__ import annotations
@@ -42,8 +43,7 @@ from storage.mlflow_setup import initialise_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill-rounds")]
 
-NUM_EXTRACTION_KILLS, NUM_TRAINING_KILLS = 50, 20
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 1200.0
 """for a worker whose server was killed, on a machine with much else to do"""
 NOTHING = "nothing"
 
@@ -71,57 +71,75 @@ def server(workplace: Path) -> Iterator[PrefectServer]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(workplace: Path, server: PrefectServer) -> Path:
-    home = workplace / "undisturbed"
-    for kind in ("extract", "train"):
-        assert run(kind, home, workplace, server)
+def undisturbed(workplace: Path) -> Path:
+    home = empty_home(workplace / "undisturbed")
+    for kind in ("extract-task", "train-task"):
+        assert done(kind, home, workplace, ""), log_of(home, kind)
     return home
 
 
-def run(kind: str, home: Path, workplace: Path, server: PrefectServer) -> bool:
+def empty_home(place: Path) -> Path:
+    """A home with MLflow's database and nothing in it; making one takes longer than all the rest."""
+    base = place.parent / "empty"
+    if not base.exists():
+        initialise_database(Home(base))
+    return Path(shutil.copytree(base, place))
+
+
+def done(kind: str, home: Path, workplace: Path, api_url: str) -> bool:
     """The work to its end; whether it succeeded."""
-    process = worker(kind, home, workplace, server.url)
+    process = worker(kind, home, workplace, api_url)
     process.join(PATIENCE_SECONDS)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode == 0
 
 
+def log_of(home: Path, kind: str) -> str:
+    return (home / "logs" / f"{kind}.log").read_text()[-3000:]
+
+
 class Killer:
     """Kills what takes part in some work, at random moments."""
 
-    def __init__(self, kind: str, workplace: Path, server: PrefectServer, victims: dict[str, float]) -> None:
+    def __init__(self, kind: str, workplace: Path, server: PrefectServer | None, victims: dict[str, float]) -> None:
         self.kind, self.workplace, self.server = kind, workplace, server
-        self.rng = np.random.default_rng(0 if kind == "extract" else 1)
+        self.api_url = "" if server is None else server.url
+        self.rng = np.random.default_rng(len(kind))
         self.victims = victims
         self.kills: list[Kill] = []
+        self.num_starts = 0
         self.num_survived = 0
         """kills that the worker lived through by itself"""
 
-    def round(self, home: Path, duration_seconds: float, most: int) -> int:
-        """Start the work, and kill, until it is done; returns how many times it was started."""
-        num_starts = 0
+    def duration_seconds(self, home: Path) -> float:
+        """Of the work without any kill."""
+        began = time.monotonic()
+        assert done(self.kind, home, self.workplace, self.api_url), log_of(home, self.kind)
+        return time.monotonic() - began
+
+    def round(self, home: Path, duration_seconds: float, most: int) -> None:
+        """Start the work, and kill, until it is done; afterwards without killing where there were enough kills."""
         while True:
-            num_starts += 1
             there = packs(home)
             wanted = str(self.rng.choice(list(self.victims), p=list(self.victims.values())))
             wanted = NOTHING if len(self.kills) >= most else wanted
-            done, struck = self._attempt(home, wanted, float(self.rng.uniform(0.0, duration_seconds)))
+            finished, struck = self._attempt(home, wanted, float(self.rng.uniform(0.0, duration_seconds)))
             check_whole(home)
             assert there <= packs(home), "nothing that was done is gone"
-            if done and not struck:
-                return num_starts
+            if finished and not struck:
+                return
 
     def _attempt(self, home: Path, victim: str, delay: float) -> tuple[bool, bool]:
         """(whether the work was done, whether something was killed)."""
-        process = worker(self.kind, home, self.workplace, self.server.url)
+        self.num_starts += 1
+        process = worker(self.kind, home, self.workplace, self.api_url)
         struck = victim != NOTHING and self._strike(process, home, victim, delay)
         process.join(PATIENCE_SECONDS)
         assert process.exitcode is not None, f"it hangs after {victim} was killed"
-        done = process.exitcode == 0
-        self.num_survived += struck and done
-        if not struck:
-            assert done, (home / "logs" / f"{self.kind}.log").read_text()[-3000:]
-        return done, struck
+        finished = process.exitcode == 0
+        self.num_survived += struck and finished
+        assert finished or struck, log_of(home, self.kind)
+        return finished, struck
 
     def _strike(self, process: Any, home: Path, victim: str, delay: float) -> bool:
         """Whether there was still something to kill when the time had come."""
@@ -140,6 +158,7 @@ class Killer:
             if not found:
                 return False
         elif victim == "server":
+            assert self.server is not None
             self.server.kill()
             time.sleep(float(self.rng.uniform(0.0, 2.0)))
             self.server.start()
@@ -158,56 +177,76 @@ def check_states(server: PrefectServer, num_before: int, num_rounds: int) -> dic
     return dict(states)
 
 
-def test_killed_at_50_moments_of_extraction(workplace: Path, server: PrefectServer, undisturbed: Path):
-    expected, num_before = features_digest(workplace, undisturbed), server.states()["COMPLETED"]
-    timing = workplace / "timing"
-    began = time.monotonic()
-    assert run("extract", timing, workplace, server)
-    duration = time.monotonic() - began
-    killer = Killer("extract", workplace, server, {"worker": 0.7, "decoder": 0.22, "server": 0.08})
-    num_rounds = num_starts = 0
-    while len(killer.kills) < NUM_EXTRACTION_KILLS:
-        home = workplace / f"extraction-{num_rounds}"
-        num_starts += killer.round(home, duration, NUM_EXTRACTION_KILLS)
+@pytest.mark.parametrize(
+    ("kind", "num_kills", "victims"),
+    [
+        ("extract-task", 40, {"worker": 0.7, "decoder": 0.3}),
+        ("extract", 10, {"worker": 0.5, "decoder": 0.2, "server": 0.3}),
+    ],
+)
+def test_killed_while_extracting(
+    kind: str,
+    num_kills: int,
+    victims: dict[str, float],
+    *,
+    workplace: Path,
+    undisturbed: Path,
+    request: pytest.FixtureRequest,
+):
+    server = None if kind.endswith("-task") else request.getfixturevalue("server")
+    num_before = 0 if server is None else server.states()["COMPLETED"]
+    expected = features_digest(workplace, undisturbed)
+    killer = Killer(kind, workplace, server, victims)
+    duration, states, num_rounds = killer.duration_seconds(empty_home(workplace / f"timing-{kind}")), {}, 0
+    while len(killer.kills) < num_kills:
+        home = empty_home(workplace / f"{kind}-{num_rounds}")
+        killer.round(home, duration, num_kills)
         assert features_digest(workplace, home) == expected
         assert packs(home) >= packs(undisturbed)
         shutil.rmtree(home)
         num_rounds += 1
-    states = check_states(server, num_before, num_rounds)
-    note("kills-extraction", figures(killer, num_rounds, num_starts, duration, states))
+        states = states if server is None else check_states(server, num_before, num_rounds)
+        note(f"kills-{kind}", figures(killer, num_rounds, duration, states))
 
 
-def test_killed_at_20_moments_of_training(workplace: Path, server: PrefectServer, undisturbed: Path):
-    num_before = server.states()["COMPLETED"]
-    expected = json.loads((undisturbed / "train.json").read_text())
-    base = workplace / "base"
-    assert run("extract", base, workplace, server)
-    initialise_database(Home(base))
-    timing = shutil.copytree(base, workplace / "timing-training")
-    began = time.monotonic()
-    assert run("train", timing, workplace, server)
-    duration = time.monotonic() - began
-    killer = Killer("train", workplace, server, {"trainer": 0.9, "server": 0.1})
-    num_rounds = num_starts = 0
-    while len(killer.kills) < NUM_TRAINING_KILLS:
-        home = shutil.copytree(base, workplace / f"training-{num_rounds}")
-        num_starts += killer.round(home, duration, NUM_TRAINING_KILLS)
-        check_equal(workplace, home, json.loads((home / "train.json").read_text()), (expected, undisturbed))
+@pytest.mark.parametrize(
+    ("kind", "num_kills", "victims"),
+    [("train-task", 16, {"trainer": 1.0}), ("train", 4, {"trainer": 0.5, "server": 0.5})],
+)
+def test_killed_while_training(
+    kind: str,
+    num_kills: int,
+    victims: dict[str, float],
+    *,
+    workplace: Path,
+    undisturbed: Path,
+    request: pytest.FixtureRequest,
+):
+    server = None if kind.endswith("-task") else request.getfixturevalue("server")
+    num_before = 0 if server is None else server.states()["COMPLETED"]
+    expected = json.loads((undisturbed / "train-task.json").read_text())
+    base = empty_home(workplace / f"base-{kind}")
+    assert done("extract-task", base, workplace, ""), log_of(base, "extract-task")
+    killer = Killer(kind, workplace, server, victims)
+    timing = Path(shutil.copytree(base, workplace / f"timing-{kind}"))
+    duration, states, num_rounds = killer.duration_seconds(timing), {}, 0
+    while len(killer.kills) < num_kills:
+        home = Path(shutil.copytree(base, workplace / f"{kind}-{num_rounds}"))
+        killer.round(home, duration, num_kills)
+        check_equal(workplace, home, json.loads((home / f"{kind}.json").read_text()), (expected, undisturbed))
         assert epoch_metrics(home / "mlflow.db") == epoch_metrics(undisturbed / "mlflow.db")
         shutil.rmtree(home)
         num_rounds += 1
-    states = check_states(server, num_before, num_rounds)
-    note("kills-training", figures(killer, num_rounds, num_starts, duration, states))
+        states = states if server is None else check_states(server, num_before, num_rounds)
+        note(f"kills-{kind}", figures(killer, num_rounds, duration, states))
 
 
-def figures(
-    killer: Killer, num_rounds: int, num_starts: int, duration: float, states: dict[str, int]
-) -> dict[str, Any]:
+def figures(killer: Killer, num_rounds: int, duration: float, states: dict[str, int]) -> dict[str, Any]:
     return {
         "num_kills": len(killer.kills),
         "victims": tally([kill.victim for kill in killer.kills]),
         "num_rounds": num_rounds,
-        "num_starts": num_starts,
+        "num_starts": killer.num_starts,
         "num_survived": killer.num_survived,
         "undisturbed_seconds": round(duration, 1),
         "flow_states": states,

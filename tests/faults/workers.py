@@ -16,8 +16,10 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -27,11 +29,16 @@ from flows.left_behind import call_crashed
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["flows.extract", "flows.train", "storage.tracking", "workers"])
-_START_SECONDS = 180.0
+_START_SECONDS = 900.0
+"""on a machine with much else to do"""
 
 
 def worker(kind: str, home: Path, workplace: Path, api_url: str, variables: Mapping[str, str] | None = None) -> Any:
-    """A started process that extracts, or trains (and extracts first what is missing), in that home."""
+    """A started process that does some work in that home.
+
+    kind: the flow `extract` or `train` (which extracts first what is missing), or `extract-task` or `train-task`: what
+    the tasks of these flows do, without Prefect around it.
+    """
     (home / "logs").mkdir(parents=True, exist_ok=True)
     process = _CONTEXT.Process(target=_work, args=(kind, str(home), str(workplace), api_url, variables or {}))
     process.start()
@@ -43,6 +50,10 @@ def _work(kind: str, home: str, workplace: str, api_url: str, variables: Mapping
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ |= {"IAMSB_HOME": home, **variables}
+    root = Path(workplace) / "data"
+    if kind.endswith("-task"):
+        _do_tasks(kind, Path(home), root, Path(workplace) / "config.json")
+        return
     from prefect.settings import (  # noqa: PLC0415 - here, in the process that uses it
         PREFECT_API_URL,
         PREFECT_HOME,
@@ -59,7 +70,6 @@ def _work(kind: str, home: str, workplace: str, api_url: str, variables: Mapping
     prefect_home = Path(home) / "prefect"
     settings = {PREFECT_API_URL: api_url, PREFECT_HOME: prefect_home, PREFECT_LOGGING_LEVEL: "ERROR"}
     settings |= {PREFECT_LOCAL_STORAGE_PATH: prefect_home / "storage"}
-    root = Path(workplace) / "data"
     with temporary_settings(settings):
         if kind == "extract":
             done: Any = extract(root, "lavdf", ExtractConfig(splits=("train", "dev"), device="cpu"))
@@ -67,6 +77,32 @@ def _work(kind: str, home: str, workplace: str, api_url: str, variables: Mapping
             given = json.loads((Path(workplace) / "config.json").read_text())
             done = train(root, "lavdf", parse(TrainFlowConfig, given, where="config.json"))
     (Path(home) / f"{kind}.json").write_text(json.dumps(plain(done)))
+
+
+def _do_tasks(kind: str, home: Path, root: Path, config: Path) -> None:
+    """Two shards at a time, as the flow does; or the training of features that are there."""
+    from flows.train import TrainFlowConfig, job_of  # noqa: PLC0415
+    from iamsb_core.configuration import parse  # noqa: PLC0415
+    from iamsb_core.digest import plain  # noqa: PLC0415
+    from iamsb_core.manifest import VideoShard  # noqa: PLC0415
+    from storage.home import Home  # noqa: PLC0415
+    from storage.refs import ManifestRef  # noqa: PLC0415
+    from tasks import extraction, fitting  # noqa: PLC0415
+    from tasks.features import choose_encoders, take_stock  # noqa: PLC0415
+    from tasks.jobs import ShardJob, shard_jobs  # noqa: PLC0415
+
+    here = Home(home)
+    audio, visual = choose_encoders.fn("handcrafted")
+    stock = take_stock.fn("lavdf", root, here, ("train", "dev"))
+    if kind == "extract-task":
+        pattern = ShardJob(shard=VideoShard(root, ()), audio=audio, visual=visual, store=here.features)
+        with ThreadPoolExecutor(2) as pool:
+            done: Any = list(pool.map(extraction.extract, shard_jobs(stock, 64, pattern)))
+    else:
+        given = parse(TrainFlowConfig, json.loads(config.read_text()), where="config.json").resolved()
+        found = SimpleNamespace(root=root, manifest=ManifestRef.of(stock.manifest), audio=audio, visual=visual)
+        done = fitting.fit(job_of("lavdf", given, found, here), stock.manifest)  # type: ignore[arg-type]
+    (home / f"{kind}.json").write_text(json.dumps(plain(done)))
 
 
 def decoders(pid: int) -> list[psutil.Process]:
