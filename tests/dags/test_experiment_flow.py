@@ -17,7 +17,6 @@ from storage.home import Home
 from storage.mlflow_setup import connect
 from tasks.fitting import TrainedModel
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 SMALL = Terms(size="compact", epochs=1, num_clips=4, split="dev")
 
 
@@ -28,7 +27,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(EXPERIMENTS, name, replace(one, cost_seconds=(2.0,)))
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("prefect_server", "cheap")
 def test_a_question_is_answered(home: Path, tiny_dataset: Path):
     """Two variants of MACB-DF: what both recorded in training is read back, and another run trains nothing."""
     contests, config = [Contest(root=tiny_dataset)], ExperimentConfig(terms=SMALL)
@@ -52,7 +51,7 @@ def test_a_question_is_answered(home: Path, tiny_dataset: Path):
     assert again.report.variants[0].runs == report.variants[0].runs, "the reference is trained once for both"
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("prefect_server", "cheap")
 def test_a_stream_held_back(home: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch):
     """A model that never heard, and clips that are silent; a training that fails costs its own place."""
     usual = Bench.train
@@ -74,6 +73,7 @@ def test_a_stream_held_back(home: Path, tiny_dataset: Path, monkeypatch: pytest.
     assert document["measured"][-1]["streams"]["visual"]["0.5"] == 0.0, "who sees nothing finds nothing in the picture"
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_what_cannot_be_asked(tiny_dataset: Path, home: Path):
     here = Contest(root=tiny_dataset)
     refused = [
