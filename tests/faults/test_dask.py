@@ -34,7 +34,7 @@ from storage.feature_store import FeatureStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
 
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600
 NUM_CLIPS, NUM_SHARDS = 16, 8
 CLOCK_SECONDS = 0.05
 """by which a worker's idea of the scheduler's clock may move between two tasks"""
