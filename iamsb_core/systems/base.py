@@ -66,6 +66,10 @@ class System(nn.Module, ABC, Generic[OutputsT]):
         """
         return [{} for _ in batch.video_ids]
 
+    def fit_scores(self, batches: Iterable[Batch]) -> None:
+        """Set buffers by which proposals are scored, from labelled batches that were not trained on; most have none."""
+        del batches
+
     @abstractmethod
     def fit_normalisation(self, batches: Iterable[Batch]) -> None:
         """Set the buffers that standardise features from one pass over training batches."""

@@ -235,7 +235,7 @@ class Trainer:
         improved = best is None or metrics[SELECTION] >= best
         if improved:
             self._position.best_score = metrics[SELECTION]
-            self._keep(self._average.values, metrics)
+            self._keep(self.system.state_dict(), metrics)  # the averaged weights, and what validating fitted
         self.system.load_state_dict(trained)
         return metrics, improved
 

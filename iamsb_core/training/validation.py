@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
+from iamsb_core.data.dataset import ClipDataset
+from iamsb_core.data.epochs import plain_batches
 from iamsb_core.data.source import FeatureSource
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, Manifest
@@ -24,6 +27,8 @@ from iamsb_core.training.predict import predict
 DISPLAY_THRESHOLD = "threshold_display"
 DECISION_THRESHOLD = "threshold_decision"
 """names of the metrics that hold a model's operating points"""
+_MOST_BATCHES = 128
+"""of 16 clips, from which scores are fitted"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +51,10 @@ def validate(
 
     Selection is the mean, over the streams with truth and over the protocol's thresholds, of the whole area under
     the precision-recall curve: the official area is not monotone on as few segments as a dev split may hold. Where
-    clips are labelled as a whole it is their AUC.
+    clips are labelled as a whole it is their AUC. What the system scores by is fitted to the split first.
     """
+    dataset = ClipDataset(source, manifest.videos, window_seconds=window_seconds)
+    system.fit_scores(batch.to(torch.device(device)) for batch in islice(plain_batches(dataset, 16, 0), _MOST_BATCHES))
     found = predict(system, source, manifest.videos, window_seconds=window_seconds, device=device)
     report = evaluate(manifest, found)
     points = operating_points(manifest, found)

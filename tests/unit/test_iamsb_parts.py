@@ -153,5 +153,5 @@ def test_what_the_cells_say_of_a_segment_by_hand() -> None:
         valid=torch.ones(1, 8, dtype=torch.bool),
         length_cells=torch.tensor([8.0]),
     )
-    found = segment_evidence(dense, torch.tensor([[[2.0, 6.5], [2.0, 5.0], [1.0, 7.0], [2.0, 3.0]]]) / 8)
-    np.testing.assert_allclose(found[0], [4 / 4.5, 0.5**0.5, 4 / 6, 0.0], atol=2e-3)
+    inside, edges = segment_evidence(dense, torch.tensor([[[2.0, 6.5], [2.0, 5.0], [1.0, 7.0], [2.0, 3.0]]]) / 8)
+    np.testing.assert_allclose((inside * edges)[0], [4 / 4.5, 0.5**0.5, 4 / 6, 0.0], atol=2e-3)

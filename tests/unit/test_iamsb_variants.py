@@ -51,7 +51,7 @@ def batch() -> Batch:
 
 #  confidence .64, evidence .25:  weight 0 -> .64;  .5 -> .8 * .5 = .4;  1 -> .25
 def test_scores_are_pooled_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_module, "segment_evidence", lambda *_: torch.tensor([[0.25]]))
+    monkeypatch.setattr(dense_module, "segment_evidence", lambda *_: (torch.tensor([[0.5]]), torch.tensor([[0.5]])))
     confidence, outputs = torch.tensor([[0.64]]), cast("Any", None)
     found = [pooled_scores(confidence, outputs, torch.zeros(1, 1, 2), weight).item() for weight in (0.0, 0.5, 1.0)]
     assert found == pytest.approx([0.64, 0.4, 0.25])

@@ -146,12 +146,15 @@ class LossConfig:
 class OutputConfig:
     """From segments to proposals."""
 
-    nms_sigma: float = 0.8
+    nms_sigma: float = 0.5
     fusion_sigma: float = 0.5
     evidence_weight: float = 0.5
     """share of the dense head in a score: confidence ** (1 - weight) * (inside * edges) ** weight, where its mean
     forged probability inside and its boundary probabilities at the two ends speak; 0 leaves confidences alone (ours:
     queries know a few people by heart sooner than cells do, see docs/iamsb-experiments.md)"""
+    ranking: Literal["fitted", "pooled"] = "fitted"
+    """fitted: by what a dev split says of confidence, evidence and length, where there was one; pooled: by
+    evidence_weight alone (ours)"""
     unselected_scale: float = 0.5
     """what a coarse segment's score is multiplied by when its query was not refined"""
     num_fused: int = 100

@@ -87,8 +87,8 @@ _EDGE_CELLS = 5
 """a boundary probability counts for a segment end this near, centred"""
 
 
-def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
-    """(B, N) in [0, 1]: what the cells say of segments (B, N, 2): their mean inside times that of the two ends.
+def segment_evidence(dense: DenseOutputs, segments: Tensor) -> tuple[Tensor, Tensor]:
+    """What the cells say of segments (B, N, 2): their mean inside, and that of the two ends; (B, N) each in [0, 1].
 
     The ends' is the geometric mean of the largest boundary probability near each.
     """
@@ -101,7 +101,7 @@ def segment_evidence(dense: DenseOutputs, segments: Tensor) -> Tensor:
         _between(_near(logits, dense.valid), cells[..., side], num_cells)
         for side, logits in enumerate((dense.start_logits, dense.end_logits))
     )
-    return inside.clamp(0.0, 1.0) * (start * end).sqrt()
+    return inside.clamp(0.0, 1.0), (start * end).sqrt()
 
 
 def pooled_scores(confidence: Tensor, dense: DenseOutputs, segments: Tensor, weight: float) -> Tensor:
@@ -111,7 +111,8 @@ def pooled_scores(confidence: Tensor, dense: DenseOutputs, segments: Tensor, wei
     """
     if not weight:
         return confidence
-    return confidence ** (1.0 - weight) * segment_evidence(dense, segments) ** weight
+    inside, edges = segment_evidence(dense, segments)
+    return confidence ** (1.0 - weight) * (inside * edges) ** weight
 
 
 def _between(values: Tensor, positions: Tensor, num_cells: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ Shapes: B clips, N queries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,15 +15,21 @@ from iamsb_core.localization.fusion import fuse_union_clips
 from iamsb_core.localization.nms import soft_nms_clips
 from iamsb_core.localization.proposals import ClipProposals, Proposals
 from iamsb_core.systems.iamsb.config import OutputConfig
-from iamsb_core.systems.iamsb.dense import pooled_scores
+from iamsb_core.systems.iamsb.dense import pooled_scores, segment_evidence
 from iamsb_core.systems.iamsb.evidence import clip_evidence
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs, StreamOutputs
+from iamsb_core.systems.iamsb.ranking import ProposalRanking, ranking_features
 
 
-def clip_proposals(outputs: IamsbOutputs, batch: Batch, config: OutputConfig) -> list[ClipProposals]:
-    """One result for each clip, in seconds, by falling score."""
+def clip_proposals(
+    outputs: IamsbOutputs, batch: Batch, config: OutputConfig, rankings: Sequence[ProposalRanking]
+) -> list[ClipProposals]:
+    """One result for each clip, in seconds, by falling score; rankings of the sound's proposals and the picture's."""
     seconds = batch.duration_seconds.tolist()
-    audio, visual = (_suppressed(stream, batch, config) for stream in (outputs.audio, outputs.visual))
+    audio, visual = (
+        _suppressed(stream, batch, config, ranking)
+        for stream, ranking in zip((outputs.audio, outputs.visual), rankings, strict=True)
+    )
     fused = fuse_union_clips(audio, visual, sigma=config.fusion_sigma, max_proposals=config.num_fused)
     scores = _clip_scores(outputs).tolist()
     evidence = clip_evidence(outputs, seconds, config)
@@ -45,10 +53,21 @@ def final_segments(stream: StreamOutputs, unselected_scale: float) -> tuple[Tens
     return segments, scores
 
 
-def _suppressed(stream: StreamOutputs, batch: Batch, config: OutputConfig) -> list[Proposals]:
-    """Soft-NMS of each clip; a clip without the stream has no proposals."""
+def claims(stream: StreamOutputs, batch: Batch, config: OutputConfig) -> tuple[Tensor, Tensor]:
+    """Final segments (B, N, 2), and what a ranking reads of them (B, N, 5)."""
     segments, scores = final_segments(stream, config.unselected_scale)
-    scores = pooled_scores(scores, stream.dense, segments, config.evidence_weight)
+    lengths_seconds = (segments[..., 1] - segments[..., 0]) * batch.duration_seconds[:, None]
+    return segments, ranking_features(scores, *segment_evidence(stream.dense, segments), lengths_seconds)
+
+
+def _suppressed(stream: StreamOutputs, batch: Batch, config: OutputConfig, ranking: ProposalRanking) -> list[Proposals]:
+    """Soft-NMS of each clip; a clip without the stream has no proposals."""
+    if config.ranking == "fitted" and ranking.is_fitted:
+        segments, features = claims(stream, batch, config)
+        scores = ranking(features)
+    else:
+        segments, scores = final_segments(stream, config.unselected_scale)
+        scores = pooled_scores(scores, stream.dense, segments, config.evidence_weight)
     seconds = segments * batch.duration_seconds[:, None, None]
     table = torch.cat([seconds, scores[..., None]], dim=-1).float().cpu().numpy()
     present = stream.present.tolist()

@@ -16,6 +16,7 @@ from iamsb_core.systems.iamsb.heads import jittered
 from iamsb_core.systems.iamsb.memory import StreamMemory
 from iamsb_core.systems.iamsb.neck import StreamNeck
 from iamsb_core.systems.iamsb.outputs import StreamOutputs
+from iamsb_core.systems.iamsb.ranking import ProposalRanking
 from iamsb_core.systems.iamsb.refinement import RefinementBridge, RunningClips, WitnessMemory
 from iamsb_core.systems.iamsb.selection import Selection
 from iamsb_core.systems.iamsb.state import QueryState, StepTrace
@@ -36,6 +37,7 @@ class StreamNetwork(nn.Module):
         self.coarse = CoarseBridge(config)
         self.refinement = RefinementBridge(config, stream.fine_dim > 0) if config.use_refinement else None
         self.calibration = nn.Parameter(torch.tensor([1.0, 0.0]))
+        self.ranking = ProposalRanking()
 
     def candidates(self, memory: StreamMemory, dense: DenseOutputs, noise: Noise) -> StepTrace:
         """From the interval prior to all N_ev queries."""

@@ -21,13 +21,15 @@ from iamsb_core.systems.iamsb.config import PRESETS, IamsbConfig
 from iamsb_core.systems.iamsb.explain import boundary_paths, budget_reason, cell_scores, top_matches
 from iamsb_core.systems.iamsb.objective import total_loss
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs
-from iamsb_core.systems.iamsb.proposals import clip_proposals
+from iamsb_core.systems.iamsb.proposals import claims, clip_proposals
+from iamsb_core.systems.iamsb.ranking import hit_share
 from iamsb_core.systems.iamsb.selection import Selection, select
 from iamsb_core.systems.iamsb.state import QueryState
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.witness import WitnessBridge, Witnesses
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.normalisation import StandardisedTrack, fit_standardisation
+from iamsb_core.systems.segments import padded_truth, pairwise_tiou
 
 STREAMS = (Modality.AUDIO, Modality.VISUAL)
 
@@ -85,7 +87,23 @@ class Iamsb(System[IamsbOutputs]):
     @torch.no_grad()
     def propose(self, outputs: IamsbOutputs, batch: Batch) -> list[ClipProposals]:
         """Per-stream lists after soft-NMS, their fused union, and the evidence."""
-        return clip_proposals(outputs, batch, self.config.output)
+        return clip_proposals(outputs, batch, self.config.output, [one.ranking for one in self.stream_networks()])
+
+    @torch.no_grad()
+    def fit_scores(self, batches: Iterable[Batch]) -> None:
+        """Fit each stream's ranking; a stream with too little to learn from keeps what it has."""
+        found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in STREAMS]
+        for batch in batches:
+            outputs = self(batch)
+            for place, modality in enumerate(STREAMS):
+                stream = outputs.stream(modality)
+                segments, features = claims(stream, batch, self.config.output)
+                truth, exists = padded_truth(batch.stream(modality).truth, segments.device)
+                best = (pairwise_tiou(segments, truth) * exists[:, None]).amax(dim=-1)
+                found[place].append((features[stream.present].flatten(0, 1), hit_share(best[stream.present]).flatten()))
+        for network, told in zip(self.stream_networks(), found, strict=True):
+            if told:
+                network.ranking.fit(*(torch.cat(parts) for parts in zip(*told, strict=True)))
 
     @torch.no_grad()
     def explain(self, outputs: IamsbOutputs, batch: Batch) -> list[dict[str, Any]]:
