@@ -285,14 +285,15 @@ def test_extraction_and_training_from_the_command_line(s3: dict[str, str], tmp_p
     found = {}
     for name, where in places.items():
         environment = kept | s3 | where | {"IAMSB_HOME": str(tmp_path / name), "OMP_NUM_THREADS": "1"}
-        for command in (["extract"], ["extract"], ["train", "--epochs", "1"]):
+        first = [["extract"], ["extract"]] if where else []
+        for command in (*first, ["train", "--epochs", "1"]):
             words = [command[0], "lavdf", str(tmp_path / "data"), *command[1:], "--json"]
             done = subprocess.run(
                 [sys.executable, "-m", "flows.cli", *words], env=environment, capture_output=True, check=False
             )
             assert done.returncode == 0, done.stderr.decode()[-3000:]
             found[name, command[0]] = json.loads(done.stdout)
-        assert found[name, "extract"]["num_decoded"] == 0, "the second time finds everything"
     assert found["there", "train"]["metrics"] == found["here", "train"]["metrics"]
     assert not (tmp_path / "there" / "features").exists()
+    assert found["there", "extract"]["num_decoded"] == 0, "the second time finds everything"
     assert found["there", "extract"]["store"] == "s3://features/command"
