@@ -116,21 +116,28 @@ def measure(folder: Path, num_clips: int, num_reads: int, num_rounds: int) -> di
     }
     for state in ("warm", "cold"):
         seconds: dict[str, list[float]] = {name: [] for name in (*ways, "sequential")}
+        processor: dict[str, list[float]] = {name: [] for name in seconds}
         for number in range(num_rounds + (state == "warm")):  # the first warm round fills the page cache
             for name, taken in seconds.items():
                 if state == "cold":
                     drop_pages(folder)
-                began = time.perf_counter()
+                began, spent = time.perf_counter(), time.process_time()
                 if name == "sequential":
                     read_in_order(shards)
                 else:
                     read_all(ways[name], order)
                 clips = num_clips if name == "sequential" else len(order)
                 taken.append((time.perf_counter() - began) / clips)
+                processor[name].append((time.process_time() - spent) / clips)
             if state == "warm" and number == 0:
-                seconds = {name: [] for name in seconds}
+                seconds, processor = ({name: [] for name in ways} | {"sequential": []} for _ in range(2))
         found[state] = {
             "milliseconds_per_clip": {name: round(1e3 * median(taken), 4) for name, taken in seconds.items()},
+            "processor_milliseconds_per_clip": {
+                name: round(1e3 * median(taken), 4) for name, taken in processor.items()
+            },
+            "npy_over_store_by_processor": median_ratio(processor["npy"], processor["store"]),
+            "sequential_over_store_by_processor": median_ratio(processor["sequential"], processor["store"]),
             "npy_over_store": median_ratio(seconds["npy"], seconds["store"]),
             "sequential_over_store": median_ratio(seconds["sequential"], seconds["store"]),
             "zarr_python_over_store": median_ratio(seconds["zarr_python"], seconds["store"]),

@@ -114,7 +114,7 @@ def extraction_table(measured: dict[str, Any], prices: Prices) -> str:
 
 def other_table(measured: dict[str, Any], prices: Prices) -> str:
     """What comes beside the extraction: reading metadata, a cached rerun, inference, scoring."""
-    check = next(one for one in measured["dataset_check"] if one["layout"] == "av-deepfake1m")
+    check = max(measured["dataset_check"], key=lambda one: one["num_videos"])
     rerun = measured["orchestration"]["rerun"]
     clips = measured["systems"]["length"]["clips"]
     inference = next(row for row in clips if row["seconds"] >= 60.0)["milliseconds_for_a_second"]
@@ -126,10 +126,10 @@ def other_table(measured: dict[str, Any], prices: Prices) -> str:
             [
                 one.name,
                 hours(check["cpu_seconds"] / check["num_videos"] * one.num_clips),
-                hours(rerun["processor_seconds"] / rerun["num_clips"] * one.num_clips),
+                hours(sum(rerun["processor_seconds_of_what_grows"].values()) / rerun["num_clips"] * one.num_clips),
                 short(inferring),
                 dollars(inferring * prices.core_hour),
-                hours(scoring["seconds"] / scoring["num_clips"] * one.num_clips),
+                hours(scoring["ours_cpu_seconds"] / scoring["clips"] * one.num_clips),
             ]
         )
     heads = (
