@@ -1,4 +1,8 @@
-"""Make a home again from a backup: checked whole before anything is written, and put into place in one rename."""
+"""Make a home again from a backup: checked whole before anything is written, and put into place in one rename.
+
+Where the home's folder is there already, as an empty volume is, its files and folders get their names one by one, the
+database of models last.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from storage.staging import fsync_path, fsync_tree
 
 log = logging.getLogger(__name__)
 
+_DATABASE = "mlflow.db"
 _PLACES = ("artifact_location", "artifact_uri", "source", "storage_location")
 """columns in which MLflow notes where files lie"""
 
@@ -64,16 +69,20 @@ def restore(folder: Path, home: Home) -> BackupRecord:
     if problems := problems_of(folder, record):
         more = f", and {len(problems) - 1} more" if problems[1:] else ""
         raise ValueError(f"the backup {folder} is damaged: {problems[0]}{more}; nothing was restored, use another one")
-    staged = home.root.with_name(f".{home.root.name}.{uuid.uuid4().hex}.part")
+    name = f".{home.root.name}.{uuid.uuid4().hex}.part"
+    staged = home.root / name if home.root.exists() else home.root.with_name(name)
     staged.parent.mkdir(parents=True, exist_ok=True)
     try:
         _copy(folder / CONTENT_FOLDER, staged, record)
-        if (staged / "mlflow.db").is_file():
-            _move_places(staged / "mlflow.db", record.home, str(home.root))
+        if (staged / _DATABASE).is_file():
+            _move_places(staged / _DATABASE, record.home, str(home.root))
         fsync_tree(staged)
         if home.root.exists():
-            home.root.rmdir()
-        staged.rename(home.root)
+            for path in sorted(staged.iterdir(), key=lambda path: (path.name == _DATABASE, path.name)):
+                path.rename(home.root / path.name)
+            fsync_path(home.root)
+        else:
+            staged.rename(home.root)
         fsync_path(home.root.parent)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

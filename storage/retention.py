@@ -8,6 +8,7 @@ given age. Features of datasets are never looked at by dataset: as long as their
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -88,16 +89,21 @@ def _remove(home: Home, one: Garbage) -> bool:
     if one.kind == "staging":  # it lies out of sight already
         shutil.rmtree(one.path, ignore_errors=True)
         return not one.path.exists()
-    if not one.path.exists():
-        return False
-    discard(one.path, home.root / STAGING_FOLDER)
+    try:
+        discard(one.path, home.root / STAGING_FOLDER)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.rmtree(one.path)  # a link of the home leads to another disk
     return True
 
 
 @contextlib.contextmanager
 def _not_in_use(home: Home, one: Garbage) -> Iterator[bool]:
-    """Whether it may go now; where a lock tells, it is held meanwhile."""
-    if one.kind in ("checkpoints", "runs"):
+    """Whether it is there and may go now; where a lock tells, it is held meanwhile."""
+    if not one.path.exists():
+        yield False
+    elif one.kind in ("checkpoints", "runs"):
         folder = one.path if one.kind == "runs" else one.path.parent
         with exclusive_now(folder / _LOCK_FILE, "iamsb gc") as other:
             yield other is None

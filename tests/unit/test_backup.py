@@ -85,7 +85,9 @@ def test_it_comes_back_at_another_place_too(home: Home, tmp_path: Path, monkeypa
     home.root.rename(hidden)
     try:
         elsewhere = Home(tmp_path / "with space" / "new home")
+        elsewhere.root.mkdir(parents=True)  # as a new volume is
         restore(tmp_path / "kept", elsewhere)
+        assert list(elsewhere.root.glob(".*")) == []
         monkeypatch.setenv("IAMSB_HOME", str(elsewhere.root))
         assert champion_and_metric(elsewhere) == ("1", 0.75, "notes")
         assert (elsewhere.features / "v1" / "x").is_file()
