@@ -8,6 +8,8 @@ from iamsb_core.metrics.bootstrap import Difference, Interval
 from iamsb_core.report.experiment import ExperimentReport, Measured, Situation, VariantReport
 
 SIGNIFICANT = 0.05
+_FEW = 3
+"""situations of which every metric's fall is told; of more, the most telling one's"""
 _CONFLICT = 0.0
 """a cosine below it: the two gradients pull apart"""
 
@@ -27,8 +29,9 @@ def finding(report: ExperimentReport) -> tuple[str, ...]:
         said += [_ranking(report, situation, metric) for situation in report.situations]
         said += [_ranking(report, report.situations[0], other) for other in report.about.metrics[1:]]
     if len(report.situations) > 1:
-        said += [_falls(report, situation, metric) for situation in report.situations[1:]]
-        said += [_worst(report, metric)] if len(report.situations) > 3 else []
+        told = report.about.metrics if len(report.situations) <= _FEW else (metric,)
+        said += [_falls(report, situation, each) for each in told for situation in report.situations[1:]]
+        said += [_worst(report, metric)] if len(report.situations) > _FEW else []
     said += _traces(report) + _costs(report)
     return (*(text for text in said if text), _limits(report))
 

@@ -130,6 +130,7 @@ def test_the_finding_follows_from_the_numbers(report: ExperimentReport):
     assert said[0].startswith("AP@0.75 (clean): near 50.0 (50.0 to 50.0); against it <far> -50.0")
     assert "worse (p 0.0" in said[0]
     assert any("falls from clean to worse: near by 50.0 points" in one and "least: <far>" in one for one in said)
+    assert any("AUC falls from clean to worse: near by 0.0 points" in one for one in said)
     cosine = "near -0.500 in the first third, 0.300 in the last, negative in 33 % of the records"
     assert any(cosine in one for one in said)
     assert said[-1].startswith("Measured on 24 clips (16 forged) in clean; means of 2 trainings each")
