@@ -74,12 +74,17 @@ class FaceMeasures:
 
     def _maps(self, frames: Tensor) -> _Maps:
         """A few pictures at a time: all planes of a whole pass would go through the memory again and again."""
-        parts = [self._maps_of(run) for run in frames.split(self._run)]
-        residual, half, quarter, energies, fourth, bands, colours = zip(*parts, strict=True)
+        runs: tuple[Tensor, ...] = torch.split(frames, self._run)  # type: ignore[no-untyped-call]
+        parts = [self._maps_of(run) for run in runs]
+        fine, middle, coarse = (torch.cat(level) for level in zip(*(part.energies for part in parts), strict=True))
         return _Maps(
-            *(torch.cat(plane) for plane in (residual, half, quarter)),
-            tuple(torch.cat(level) for level in zip(*energies, strict=True)),
-            *(torch.cat(blocks) for blocks in (fourth, bands, colours)),
+            residual=torch.cat([part.residual for part in parts]),
+            half=torch.cat([part.half for part in parts]),
+            quarter=torch.cat([part.quarter for part in parts]),
+            energies=(fine, middle, coarse),
+            fourth=torch.cat([part.fourth for part in parts]),
+            bands=torch.cat([part.bands for part in parts]),
+            colours=torch.cat([part.colours for part in parts]),
         )
 
     def _maps_of(self, frames: Tensor) -> _Maps:

@@ -108,7 +108,8 @@ class WavLMEncoder:
         def encoded(chunk: Chunk) -> list[NDArray[np.float32]]:
             return self._encoded([waveforms[place] for place in places[chunk.keep]])
 
-        together, rows = Passes(len(places)), {}
+        together = Passes(len(places))
+        rows: dict[int, NDArray[np.float32]] = {}
         for chunk, found in together.over(len(places), encoded):
             rows |= zip(places[chunk.keep], found, strict=True)
         if together.max_rows < len(places):
