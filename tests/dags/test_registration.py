@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.events.schemas.automations import AutomationCore
+from prefect.states import Scheduled
 from prefect.utilities.templating import apply_values, find_placeholders
 from prefect.workers.base import BaseJobConfiguration
 
@@ -53,6 +56,29 @@ def test_pools_and_queues_are_made_once_and_mended(client: SyncPrefectClient):
     assert client.read_work_pool("gpu").id == made.id
     assert queues_of(client, "gpu") == wanted
     assert client.read_work_queue_by_name("nightly", work_pool_name="gpu").is_paused, "paused by hand, and stays so"
+
+
+@flow
+def nothing() -> None:
+    """Is scheduled, and never run."""
+
+
+def test_a_worker_is_given_urgent_runs_first(client: SyncPrefectClient):
+    """Whatever was there before; and no more runs of a queue than its limit."""
+    queues = read_pools()[1].queues
+    register_pool(client, some_pool(name="order", queues=queues), "process")
+    came = ["nightly", "nightly", "default", "default", "urgent", "urgent"]
+    for place, queue in enumerate(came):
+        at = datetime.now(UTC) - timedelta(minutes=len(came) - place)
+        client.create_flow_run(
+            nothing,
+            name=f"{queue} {place}",
+            state=Scheduled(scheduled_time=at),
+            work_pool_name="order",
+            work_queue_name=queue,
+        )
+    given = [one.flow_run.name for one in client.get_scheduled_flow_runs_for_work_pool("order")]
+    assert given == ["urgent 4", "urgent 5", "default 2", "nightly 0"]
 
 
 def test_a_pool_of_another_type_is_refused(client: SyncPrefectClient):

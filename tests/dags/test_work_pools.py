@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
@@ -30,6 +31,7 @@ from flows.services import free_port
 pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
+DEPLOYED = ("nightly", "video", "lavdf", "tvil")
 PATIENCE_SECONDS = 900.0
 """for anything to happen: a machine may be very busy"""
 
@@ -78,28 +80,41 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("pools")
     quick = {"PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "2", "PREFECT_WORKER_QUERY_SECONDS": "1"}
     own = {"IAMSB_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PREFECT_UI_ENABLED": "0", **quick}
-    return service_environment({**os.environ, **own})
+    told = service_environment({**os.environ, **own})
+    del told["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]  # 30 s at least, which is more than the short automations wait
+    return told
 
 
 @pytest.fixture(scope="module")
-def api_url(surroundings: dict[str, str], alerts: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server as `iamsb up` starts it, that knows our pools, automations (in seconds, not minutes) and deployments."""
-    port = free_port(None, 4700, "Prefect", "--port")
-    url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    short = tmp_path_factory.mktemp("automations") / "automations.yaml"
-    text = registration.DEPLOYMENTS.joinpath("automations.yaml").read_text()
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our deployments as far as these tests run them, and our automations in seconds instead of minutes."""
+    folder = tmp_path_factory.mktemp("declared")
+    everything = yaml.safe_load((registration.DEPLOYMENTS / "prefect.yaml").read_text())
+    everything["deployments"] = [one for one in everything["deployments"] if one["name"] in DEPLOYED]
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(everything))
+    text = (registration.DEPLOYMENTS / "automations.yaml").read_text()
     for seconds in ("within: 900", "within: 43200", "within: 300"):
         assert seconds in text
         text = text.replace(seconds, "within: 10")
-    short.write_text(text.replace('name: "iamsb: a nightly is too late"', "enabled: false\n    name: nightlies"))
+    nightlies = 'name: "iamsb: a nightly is too late"'
+    (folder / "automations.yaml").write_text(text.replace(nightlies, "enabled: false\n    name: nightlies"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def api_url(surroundings: dict[str, str], alerts: str, declared: Path) -> Iterator[str]:
+    """A server as `iamsb up` starts it, that knows pools, automations and deployments."""
+    port = free_port(None, 4700, "Prefect", "--port")
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             with temporary_settings({PREFECT_API_URL: url}), pytest.MonkeyPatch.context() as patch:
                 patch.setenv(ALERT_VARIABLE, alerts)
                 patch.setenv("PREFECT_HOME", surroundings["PREFECT_HOME"])
                 patch.setenv("IAMSB_HOME", surroundings["IAMSB_HOME"])
-                patch.setattr("flows.automations.read_automations.__defaults__", (short,))
+                patch.setattr("flows.automations.read_automations.__defaults__", (declared / "automations.yaml",))
+                patch.setattr(registration, "DEPLOYMENTS", declared)
                 with get_client(sync_client=True) as client:
                     eventually(lambda: client.api_healthcheck() is None or None, "the server answers")
                 registration.register(url)
@@ -156,9 +171,9 @@ def test_an_analysts_localize_overtakes_a_nightly_that_waits(
     urgent = submit(client, "localize/video", videos=[str(clip)], model=str(untrained_model), out=str(tmp_path / "out"))
     (second,) = (run for run in nightlies if run.id != first.id)
     done = {name: ended(client, run) for name, run in (("first", first), ("urgent", urgent), ("second", second))}
-    assert all(run.state.is_completed() for run in done.values()), {name: run.state for name, run in done.items()}
     order = sorted(done, key=lambda name: done[name].start_time or datetime.now(UTC))
     assert order == ["first", "urgent", "second"]
+    assert all(run.state.is_completed() for run in done.values()), {name: run.state for name, run in done.items()}
     assert done["urgent"].created > done["second"].created, "it came last, and was not last"
     assert (tmp_path / "out" / "report.json").is_file()
 
