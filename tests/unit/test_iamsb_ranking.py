@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import iamsb_core.systems.iamsb.ranking as ranking_module
 from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.iamsb import Iamsb, compact
@@ -47,6 +48,11 @@ def batch(num_clips: int) -> Batch:
     return Batch(audio, visual, torch.full((num_clips,), 2.0), tuple(f"clip {row}" for row in range(num_clips)))
 
 
+@pytest.fixture
+def _few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking_module, "_FEWEST_HITS", 20.0)
+
+
 def with_truth(made: Iamsb, given: Batch) -> Batch:
     """The same clips, forged where five of the system's own queries say."""
     with torch.no_grad():
@@ -81,10 +87,11 @@ def test_a_fit_finds_what_made_the_targets() -> None:
 def test_too_few_hits_leave_it_at_rest() -> None:
     ranking = ProposalRanking()
     ranking.fit(torch.randn(1000, 5), torch.zeros(1000))
-    ranking.fit(torch.randn(40, 5), torch.full((40,), 0.5))
+    ranking.fit(torch.randn(500, 5), torch.full((500,), 0.5))  # 250 hits
     assert not ranking.is_fitted
 
 
+@pytest.mark.usefixtures("_few_are_enough")
 def test_scores_are_fitted_to_clips_and_travel_with_the_weights() -> None:
     made, given = system(), batch(6)
     before = [clip.audio for clip in made.propose(made(given), given)]
@@ -118,6 +125,7 @@ def test_a_model_of_before_is_at_rest() -> None:
         other.load_state_dict({name: value for name, value in old.items() if "neck" not in name})
 
 
+@pytest.mark.usefixtures("_few_are_enough")
 def test_a_stream_that_no_clip_has_keeps_its_ranking() -> None:
     made = system()
     given = with_truth(made, batch(6))
