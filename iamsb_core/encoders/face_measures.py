@@ -74,7 +74,7 @@ class FaceMeasures:
 
     def _maps(self, frames: Tensor) -> _Maps:
         """A few pictures at a time: all planes of a whole pass would go through the memory again and again."""
-        runs: tuple[Tensor, ...] = torch.split(frames, self._run)  # type: ignore[no-untyped-call]
+        runs: tuple[Tensor, ...] = torch.split(frames, self._run)
         parts = [self._maps_of(run) for run in runs]
         fine, middle, coarse = (torch.cat(level) for level in zip(*(part.energies for part in parts), strict=True))
         return _Maps(
