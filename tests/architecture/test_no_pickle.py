@@ -67,6 +67,9 @@ def problems(text: str) -> Iterator[str]:
             given = options.get(option)
             if given is not None and not (isinstance(given, ast.Constant) and given.value is False):
                 yield f"line {node.lineno} allows {option}"
+        kept = options.get("persist_result")
+        if kept is not None and ast.unparse(options.get("result_serializer", ast.Constant(""))) != "'json'":
+            yield f"line {node.lineno}: Prefect pickles results that are kept, unless told to write JSON"
         if called.endswith(".from_pretrained") and not (
             isinstance(options.get("use_safetensors"), ast.Constant) and options["use_safetensors"].value is True
         ):
@@ -90,6 +93,7 @@ def test_nothing_is_unpickled_run_or_fetched(path: Path):
         ("M.from_pretrained('x')", "line 1: from_pretrained must ask for safetensors"),
         ("import subprocess\nsubprocess.run('ls', shell=True)", "line 2 allows shell"),
         ("eval('1')", "line 1 calls eval"),
+        ("task(persist_result=True)", "line 1: Prefect pickles results that are kept, unless told to write JSON"),
     ],
 )
 def test_the_rule_sees_what_it_forbids(text: str, what: str):
