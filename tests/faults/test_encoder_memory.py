@@ -164,7 +164,7 @@ def test_a_clip_that_never_fits_costs_itself_and_is_tried_again():
     small, large = clip_of(5, 224), clip_of(20, 224)
     small_track, large_track = extraction._tracks(encoder, Modality.VISUAL, [small, large])
     assert isinstance(small_track, EncodedTrack)
-    video = VideoRecord(video_id="a", path=Path("a.mp4"), split="test")
+    video = VideoRecord(video_id="a", path=Path("a.mp4"), split="test", duration_seconds=None)
     record = extraction._entry(video, large, large_track).record
     assert (record.status, record.kind, record.is_retried) == ("failed", "memory", True)
 

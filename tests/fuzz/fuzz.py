@@ -251,7 +251,7 @@ def contradictions(clip: DecodedClip) -> Iterator[str]:
 DRAWN = {
     "drawn.mp4": ("mpeg4", "aac"),
     "drawn-h264.mp4": ("libx264", "aac"),
-    "drawn-hevc.mkv": ("libx265", "libopus"),
+    "drawn-vp9.mkv": ("libvpx-vp9", "libopus"),
     "drawn.mov": ("mjpeg", "pcm_s16le"),
     "drawn.mkv": ("libx264", "flac"),
     "drawn.webm": ("libvpx", "libopus"),
@@ -283,8 +283,6 @@ def _draw(path: Path, video: str | None, audio: str) -> None:
             pictures.width, pictures.height = _SIDE, _SIDE
             pictures.pix_fmt = "yuvj420p" if video == "mjpeg" else "yuv420p"
             pictures.thread_count = 1  # coders in several threads do not write the same twice
-            if video == "libx265":
-                pictures.options = {"x265-params": "log-level=none:pools=none:frame-threads=1"}
             for number in range(_NUM_PICTURES):
                 pixels = np.roll(rng.integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8) // 4, number, axis=1)
                 out.mux(pictures.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
