@@ -54,8 +54,17 @@ def _config(team: TeamConfig) -> LaunchConfig:
 
 
 def _blamed(failures: dict[int, ProcessFailure]) -> dict[str, Any]:
-    """The failure that brought the others about: a process that was killed, else the first error."""
-    rank, failure = min(failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp, item[0]))
+    """The failure that brought the others about: a process that was killed, else the first error.
+
+    SIGTERM comes last: that is how torchrun's engine ends the others.
+    """
+
+    def weight(item: tuple[int, ProcessFailure]) -> tuple[int, int, int]:
+        rank, failure = item
+        ended = failure.exitcode == -signal.SIGTERM
+        return 2 if ended else int(failure.exitcode >= 0), failure.timestamp, rank
+
+    rank, failure = min(failures.items(), key=weight)
     message = failure.message["message"] if isinstance(failure.message, dict) else failure.message
     kind, _, text = str(message).partition(": ")
     return {"rank": rank, "code": failure.exitcode, "kind": kind, "message": text or kind}

@@ -169,6 +169,9 @@ def test_the_failure_that_began_it_is_the_one_told(tmp_path: Path) -> None:
     error = _error(told, 1, tmp_path / "team.log")
     assert isinstance(error, LostProcessError)
     assert str(error).startswith("training process 2 was killed by signal 9; run the same command again to go on")
+    ended = Failure(-15, "Signal 15 (SIGTERM) received", 0)
+    assert _blamed({0: ended, 1: Failure(-9, "Signal 9 (SIGKILL) received", 2)})["rank"] == 1
+    assert _blamed({0: ended, 1: lost})["rank"] == 1
     users = _blamed({0: Failure(1, {"message": "ValueError: 4 processes cannot share", "extraInfo": {}})})
     assert isinstance(_error(users, 1, tmp_path), ValueError)
     assert str(_error(users, 1, tmp_path)) == "4 processes cannot share"
