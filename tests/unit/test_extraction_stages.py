@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from iamsb_core.manifest import Modality, VideoRecord, VideoShard
 from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.timeline import FeatureTrack, TimeGrid
 from storage.feature_store import FeatureStore
+from storage.pack_writer import StoreDtype
 from tasks import extraction
 from tasks.jobs import ShardJob, ShardResult
 from tasks.policy import DECODERS_VARIABLE, MAX_WORKERS_VARIABLE, num_decoders
@@ -76,11 +78,7 @@ def run(folder: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Sha
     monkeypatch.setattr(extraction, "MediaDecoder", contextlib.nullcontext)
     monkeypatch.setattr(extraction, "_decode", decoded)
     monkeypatch.setattr(extraction, "_encoders", lambda _: {Modality.AUDIO: audio, Modality.VISUAL: visual})
-    videos = tuple(
-        VideoRecord(video_id=str(n), path=Path(f"{n}.mp4"), split="train", duration_seconds=None, media_sha256=sha(n))
-        for n in range(NUM_CLIPS)
-    )
-    job = ShardJob(shard=VideoShard(folder, videos), audio=AUDIO, visual=VISUAL, store=folder, device=device)
+    job = replace(shard_job(folder, range(NUM_CLIPS)), device=device)
     return extraction.extract(job), audio, visual
 
 
@@ -126,3 +124,30 @@ def test_a_shard_decodes_in_its_part_of_the_cores(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(DECODERS_VARIABLE, "none")
     with pytest.raises(ValueError, match="decoding processes must be 1 or more"):
         num_decoders()
+
+
+def shard_job(folder: Path, numbers: range, stored_as: StoreDtype = "float16") -> ShardJob:
+    videos = tuple(
+        VideoRecord(video_id=str(n), path=Path(f"{n}.mp4"), split="train", duration_seconds=None, media_sha256=sha(n))
+        for n in numbers
+    )
+    shard = VideoShard(folder, videos)
+    return ShardJob(shard=shard, audio=AUDIO, visual=VISUAL, store=folder, stored_as=stored_as)
+
+
+def test_one_look_tells_which_shards_are_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bad clips count as done; a shard with one clip more is not, whatever the store keeps of each number."""
+    run(tmp_path, "cpu", monkeypatch)
+    kinds: tuple[StoreDtype, ...] = ("float16", "int8")
+    for stored_as in kinds:
+        jobs = [shard_job(tmp_path, numbers, stored_as) for numbers in (range(6), range(NUM_CLIPS + 1), range(6, 12))]
+        assert extraction.which_complete(jobs) == [True, False, True]
+    assert extraction.which_complete([]) == []
+
+
+def test_of_many_shards_only_those_with_work_become_task_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("flows.extract")
+    jobs = [shard_job(tmp_path, range(n, n + 1)) for n in range(101)]
+    monkeypatch.setattr(module, "which_complete", lambda some: [job is not jobs[7] for job in some])
+    assert module._worth_telling(jobs) == ([(jobs[7], False)], 100)
+    assert module._worth_telling(jobs[:100]) == ([(job, job is not jobs[7]) for job in jobs[:100]], 0)
