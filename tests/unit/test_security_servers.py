@@ -171,7 +171,7 @@ def test_with_the_password_our_commands_work_and_without_it_they_say_so(
     def run(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-c", code]
         return subprocess.run(
-            words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+            words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False
         )
 
     extract = "import sys; from flows.cli import main; sys.exit(main(['extract', 'generic', 'videos', "
