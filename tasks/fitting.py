@@ -159,9 +159,18 @@ def _describe(run: TrackedRun, job: TrainJob, manifest: Manifest) -> None:
 
 
 def _split(source: StoredFeatures, manifest: Manifest, split: Split) -> Manifest:
-    """The videos of a split that have features. Raises ValueError where training has none."""
+    """The videos of a split that can be used. Raises ValueError where training has none, or features were lost."""
     chosen = manifest.split(split).labelled()
     bad = source.unusable(chosen.videos)
+    gone = [
+        video.video_id
+        for video in chosen.videos
+        if video.media_sha256 and "not extracted" in bad.get(video.video_id, "")
+    ]
+    if gone:
+        raise ValueError(
+            f"features of {len(gone)} videos are gone since they were extracted; run the same again: {gone[0]}"
+        )
     found = replace(chosen, videos=tuple(video for video in chosen.videos if video.video_id not in bad))
     if bad:
         log.warning("%d of %d %s videos are left out, such as %s", len(bad), len(chosen.videos), split, next(iter(bad)))

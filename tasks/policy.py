@@ -17,6 +17,7 @@ from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
+from storage.errors import DamagedFeaturesError
 from tasks.gpu import gpu_limit, make_limit
 
 MAX_WORKERS_VARIABLE = "IAMSB_MAX_WORKERS"
@@ -41,9 +42,9 @@ log = logging.getLogger(__name__)
 _LASTING = (
     *(ValueError, TypeError, LookupError, ArithmeticError, AssertionError),
     *(AttributeError, NameError, ImportError),
-    *(FileNotFoundError, NotADirectoryError, PermissionError, CancelledError),
+    *(FileNotFoundError, NotADirectoryError, PermissionError, CancelledError, DamagedFeaturesError),
 )
-"""A wrong value, file or line of code is as wrong the next time."""
+"""A wrong value, file or line of code is as wrong the next time; damaged features are made again by an extraction."""
 
 
 class Addressed(Protocol):
