@@ -282,7 +282,7 @@ def _draw(path: Path, video: str | None, audio: str) -> None:
         if pictures is not None:
             pictures.width, pictures.height = _SIDE, _SIDE
             pictures.pix_fmt = "yuvj420p" if video == "mjpeg" else "yuv420p"
-            pictures.thread_count = 1  # coders in several threads do not write the same twice
+            pictures.codec_context.thread_count = 1  # coders in several threads do not write the same twice
             for number in range(_NUM_PICTURES):
                 pixels = np.roll(rng.integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8) // 4, number, axis=1)
                 out.mux(pictures.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
