@@ -33,6 +33,8 @@ class Question:
     """where it is asked: a paper and its section"""
     metrics: tuple[str, ...]
     """those that answer it, the most telling first, such as `ap_0.95`"""
+    tells_falls: bool = True
+    """whether how far everyone falls from the first situation to the others is part of the answer"""
 
 
 @dataclass(frozen=True, kw_only=True)

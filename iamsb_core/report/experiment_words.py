@@ -28,7 +28,7 @@ def finding(report: ExperimentReport) -> tuple[str, ...]:
     if len(report.variants) > 1:
         said += [_ranking(report, situation, metric) for situation in report.situations]
         said += [_ranking(report, report.situations[0], other) for other in report.about.metrics[1:]]
-    if len(report.situations) > 1:
+    if len(report.situations) > 1 and report.about.tells_falls:
         told = report.about.metrics if len(report.situations) <= _FEW else (metric,)
         said += [_falls(report, situation, each) for each in told for situation in report.situations[1:]]
         said += [_worst(report, metric)] if len(report.situations) > _FEW else []
@@ -123,7 +123,8 @@ def _costs(report: ExperimentReport) -> list[str]:
 
 def _limits(report: ExperimentReport) -> str:
     """What stands against reading more into it."""
-    clips = ", ".join(f"{one.num_clips} clips ({one.num_forged} forged) in {one.name}" for one in report.situations[:1])
+    first = report.situations[0]
+    clips = f"{first.num_clips} clips, {first.num_forged} of them forged ({first.name})"
     seeds = len(report.seeds)
     luck = (
         "one training each: the ranges are over clips, and another seed may move any of these numbers"

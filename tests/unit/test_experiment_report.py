@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +134,11 @@ def test_the_finding_follows_from_the_numbers(report: ExperimentReport):
     assert any("AUC falls from clean to worse: near by 0.0 points" in one for one in said)
     cosine = "near -0.500 in the first third, 0.300 in the last, negative in 33 % of the records"
     assert any(cosine in one for one in said)
-    assert said[-1].startswith("Measured on 24 clips (16 forged) in clean; means of 2 trainings each")
-    nothing = ExperimentReport(**{**report.__dict__, "measured": (), "situations": ()})
-    assert finding(nothing) == ("Nothing could be measured; see what went wrong.",)
+    assert said[-1].startswith("Measured on 24 clips, 16 of them forged (clean); means of 2 trainings each")
+    about = replace(report.about, tells_falls=False)
+    assert not any("falls" in one for one in finding(replace(report, about=about)))
+    assert "lost</th>" not in render_experiment(replace(report, about=about))
+    assert finding(replace(report, measured=(), situations=())) == ("Nothing could be measured; see what went wrong.",)
 
 
 def test_the_page_says_it_all_and_escapes(report: ExperimentReport):
