@@ -83,7 +83,7 @@ def test_what_cannot_be_asked(tiny_dataset: Path, home: Path):
         ("attention-window", [here], ExperimentConfig(kinds=("jpeg",)), "perturbs nothing"),
         ("attention-window", [here], ExperimentConfig(only=("8 cells",)), "no variant '8 cells'; there are 32 cells"),
         ("generalisation-gap", [here], ExperimentConfig(terms=Terms(epochs=2)), "sets the epochs itself"),
-        ("generalisation-gap", [here], ExperimentConfig(), "--preset unseen-methods"),
+        ("generalisation-gap", [here], ExperimentConfig(terms=Terms(split="train")), "--preset unseen-methods"),
         ("missing-at-test", [here], ExperimentConfig(systems=("macb",)), "did you mean 'macb-df'"),
     ]
     for name, contests, config, words in refused:
