@@ -51,6 +51,7 @@ def test_a_question_is_answered(home: Path, tiny_dataset: Path):
     assert again.report.variants[0].runs == report.variants[0].runs, "the reference is trained once for both"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "cheap")
 def test_a_stream_held_back(home: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch):
     """A model that never heard, and clips that are silent; a training that fails costs its own place."""
