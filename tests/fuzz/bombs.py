@@ -172,7 +172,6 @@ def _encoded(codec: str, container: str, num_pictures: int) -> bytes:
     memory, rng = io.BytesIO(), np.random.default_rng(0)
     with av.open(memory, "w", format=container, options=EXACT) as out:
         stream = out.add_stream(codec, rate=25)
-        stream.codec_context.thread_count = 1
         stream.width, stream.height = _SMALL, _SMALL
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for _ in range(num_pictures):
