@@ -1,4 +1,4 @@
-"""Faults around a flow, injected for real: disks, clocks, servers, hangs, and the same run twice at once.
+"""Faults around a flow, injected for real: disks, servers, hangs, and the same run twice at once.
 
 Each ends like a run that nothing disturbed, or says in words what is wrong and goes on where it stopped once that is
 mended; Prefect's state of every run says what became of it.
@@ -32,13 +32,11 @@ from workplace import (
     check_whole,
     epoch_metrics,
     features_digest,
-    finish,
     make_dataset,
     note,
     num_checkpoints,
     num_packs,
     packs,
-    start,
     wait_for,
 )
 
@@ -47,7 +45,6 @@ from storage.feature_store import FeatureStore
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill-rounds")]
 
 OUTAGE_SECONDS = 60.0
-LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 only_root_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
 
@@ -219,24 +216,6 @@ def test_the_same_run_twice_at_once(fresh: Path, workplace: Path, server: Prefec
     assert result(fresh)["model"]["version"] in (1, "1"), "one model was registered, not two"
     assert server.states()["COMPLETED"] == before["COMPLETED"] + 4, "both, each with its extraction"
     note("twice-at-once", {"outcome": "one training, one model, both runs completed"})
-
-
-def test_a_clock_that_is_moved(workplace: Path, undisturbed: Any):
-    """40 days forward while it extracts, 400 days back while it trains, for the command, its server and decoders."""
-    if not LIBFAKETIME.exists():
-        pytest.skip("needs libfaketime (Debian package faketime)")
-    home, clock = workplace / "clock" / "home", workplace / "clock.txt"
-    clock.write_text("+0")
-    faked = {"LD_PRELOAD": str(LIBFAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1"}
-    faked |= {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    process = start(workplace, home, "train", faked)
-    wait_for(process, lambda: num_packs(home) >= 1)
-    clock.write_text("+40d")
-    wait_for(process, lambda: num_checkpoints(home) >= 1)
-    clock.write_text("-400d")
-    done = finish(process, home)
-    check_equal(workplace, home, done, undisturbed)
-    note("clock", {"moves": ["+40 days in extraction", "-400 days in training"], "outcome": "equal"})
 
 
 class Tracking:
