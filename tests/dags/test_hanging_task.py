@@ -10,7 +10,7 @@ from prefect import flow
 
 from tasks import models
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 class Hangs:
