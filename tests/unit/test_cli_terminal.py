@@ -22,13 +22,27 @@ COMMANDS = {
     | {"--people", "--placement", "--preset"},
     "dataset check": {"--probe", "--out", "--workers", "--dask-address"},
     "extract": {"--encoders", "--device", "--shard-size", "--workers", "--dask-address", "--max-bad-share"}
-    | {"--perturb"},
+    | {"--perturb", "--store-as"},
     "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config", "--size", "--schedule"}
     | {"--processes", "--machines", "--rendezvous"},
     "evaluate": {"--model", "--split", "--protocol", "--device", "--perturb"},
     "robustness": {"--model", "--split", "--protocol", "--kinds", "--levels", "--seed", "--out", "--device"},
     "compare": {"--also", "--systems", "--seeds", "--size", "--epochs", "--split", "--protocol", "--encoders"}
     | {"--device", "--out"},
+    "experiment": {
+        "--list",
+        "--only",
+        "--systems",
+        "--seeds",
+        "--size",
+        "--epochs",
+        "--train-clips",
+        "--split",
+        "--protocol",
+    }
+    | {"--encoders", "--device", "--kinds", "--levels", "--out"},
+    "reproduce": {"--sweeps", "--retrain", "--witnesses", "--coarse-steps", "--step-budgets", "--seeds", "--size"}
+    | {"--epochs", "--split", "--protocol", "--encoders", "--device", "--out"},
     "predict": {"--model", "--split", "--device"},
     "submission write": {"--predictions", "--model", "--files", "--out", "--proposals", "--device"},
     "submission check": {"--files", "--show"},
