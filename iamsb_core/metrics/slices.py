@@ -23,18 +23,18 @@ def groups_of(clips: Sequence[ClipTruth], by: Slicing) -> dict[str, list[ClipTru
 
     `dataset`, `split` and `duration` (of the clip) part the clips. `modality` (the streams that were forged),
     `generator` and `forged_length` (of the clip's longest forged segment) part the forged clips; every group has all
-    genuine ones too, because false alarms in those are part of every group's precision. `segment_length` is no
-    grouping of clips: see `length_buckets`.
+    genuine ones too, because false alarms in those are part of every group's precision. A clip that several generators
+    made ("a+b") is in each one's group. `segment_length` is no grouping of clips: see `length_buckets`.
     """
     if by in ("dataset", "split", "duration"):
-        keys: list[str | None] = [_key(clip, by) for clip in clips]
+        keys = [(_key(clip, by),) for clip in clips]
     elif by in ("modality", "generator", "forged_length"):
-        keys = [_key(clip, by) if clip.is_forged else None for clip in clips]
+        keys = [tuple(dict.fromkeys(_key(clip, by).split("+"))) if clip.is_forged else () for clip in clips]
     else:
         raise ValueError(f"clips are sliced by {', '.join(SLICINGS[:-1])}, not by {by!r}")
-    groups: dict[str, list[ClipTruth]] = {key: [] for key in sorted({key for key in keys if key is not None})}
-    for clip, key in zip(clips, keys, strict=True):
-        for name in groups if key is None else (key,):
+    groups: dict[str, list[ClipTruth]] = {key: [] for key in sorted({key for found in keys for key in found})}
+    for clip, found in zip(clips, keys, strict=True):
+        for name in found or groups:
             groups[name].append(clip)
     return groups
 

@@ -50,6 +50,8 @@ def test_groups_of_clips_by_hand():
     assert names(groups_of(CLIPS, "modality")) == {"audio": "ar", "audio and visual": "br", "visual": "vr"}
     assert names(groups_of(CLIPS, "generator")) == {"unknown": "vr", "vits": "abr"}
     assert names(groups_of(CLIPS, "forged_length")) == {"01.0-02.0 s": "avbr"}
+    several = truth("s", ONE, ONE, generator="vits+wav2lip+vits")
+    assert names(groups_of((*CLIPS, several), "generator")) == {"unknown": "vr", "vits": "abrs", "wav2lip": "rs"}
     told_apart = ClipTruth("x", ONE)
     assert names(groups_of((told_apart,), "modality")) == {"unknown": "x"}
     with pytest.raises(ValueError, match="sliced by dataset, split, modality"):
