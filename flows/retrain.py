@@ -182,15 +182,15 @@ def _known_result(prepared: _Prepared, before: ModelRef, card: ModelCard) -> str
     home = prepared.home
     if _is_of(prepared.job, card):
         return f"the champion {before.uri} was trained on this very data"
-    lost = lost_before(home, _comparison(prepared, before))
-    if lost is not None:
-        return f"version {lost}, trained on this very data, was compared with the champion {before.uri} before and lost"
     for version in rolled_back(home):
         if _is_of(prepared.job, find_model(home, f"models:/{MODEL_NAME}/{version}")[1]):
             return (
                 f"version {version}, trained on this very data, was rolled back; `iamsb rollback {version}` makes it "
                 "the champion again"
             )
+    lost = lost_before(home, _comparison(prepared, before))
+    if lost is not None:
+        return f"version {lost}, trained on this very data, was compared with the champion {before.uri} before and lost"
     return None
 
 
