@@ -27,7 +27,7 @@ def groups_of(clips: Sequence[ClipTruth], by: Slicing) -> dict[str, list[ClipTru
     made ("a+b") is in each one's group. `segment_length` is no grouping of clips: see `length_buckets`.
     """
     if by in ("dataset", "split", "duration"):
-        keys = [(_key(clip, by),) for clip in clips]
+        keys: list[tuple[str, ...]] = [(_key(clip, by),) for clip in clips]
     elif by in ("modality", "generator", "forged_length"):
         keys = [tuple(dict.fromkeys(_key(clip, by).split("+"))) if clip.is_forged else () for clip in clips]
     else:
