@@ -12,11 +12,10 @@ from flows.compare import Contest
 from flows.evaluate import evaluate
 from flows.extract import Extraction, extract
 from flows.train import TrainFlowConfig, job_of
-from flows.variants import Condition, Variant
+from flows.variants import Condition, Variant, check_terms
 from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
 from iamsb_core.manifest import Split
-from iamsb_core.metrics.protocols import protocol as named_protocol
 from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.recipes import changed
 from storage.home import Home
@@ -44,9 +43,7 @@ class Terms:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"name at least one seed, each once, got {list(self.seeds)}")
-        named_protocol(self.protocol)
+        check_terms(self.seeds, self.protocol)
 
     def training_of(self, variant: Variant, seed: int) -> TrainFlowConfig:
         """One training of a variant, with nothing left open. Raises ValueError for a setting that there is not."""

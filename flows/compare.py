@@ -12,9 +12,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.evaluate import evaluate
 from flows.extract import Extraction, extract
 from flows.train import TrainFlowConfig, job_of
+from flows.variants import check_terms
 from iamsb_core.digest import digest
 from iamsb_core.manifest import Split
-from iamsb_core.metrics.protocols import protocol as named_protocol
 from iamsb_core.report.arena import Arena, DatasetArena, Failure
 from iamsb_core.systems.base import system_names
 from iamsb_core.training.recipes import training_recipe
@@ -57,11 +57,9 @@ class CompareConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"name at least one seed, each once, got {list(self.seeds)}")
+        check_terms(self.seeds, self.protocol)
         if len(set(self.systems)) < len(self.systems):
             raise ValueError(f"name each system once, got {', '.join(self.systems)}")
-        named_protocol(self.protocol)
 
     @property
     def everyone(self) -> tuple[str, ...]:

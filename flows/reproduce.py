@@ -12,9 +12,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.extract import ExtractConfig, Extraction, extract
 from flows.train import TrainFlowConfig, job_of
+from flows.variants import check_terms
 from iamsb_core.digest import digest
 from iamsb_core.manifest import Split
-from iamsb_core.metrics.protocols import protocol as named_protocol
 from iamsb_core.report.reproduction import Reproduction
 from iamsb_core.report.reproduction_page import order_told
 from iamsb_core.systems.iamsb.variants import SweepPoints, Variant, variants
@@ -56,9 +56,7 @@ class ReproduceConfig:
     """of the paired bootstrap; 0 leaves it out"""
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"name at least one seed, each once, got {list(self.seeds)}")
-        named_protocol(self.protocol)
+        check_terms(self.seeds, self.protocol)
 
     def of(self, variant: Variant, seed: int) -> TrainFlowConfig:
         """The training of a variant."""

@@ -12,6 +12,14 @@ from typing import Any
 
 from iamsb_core.digest import plain
 from iamsb_core.manifest import Split, StreamName
+from iamsb_core.metrics.protocols import protocol as named_protocol
+
+
+def check_terms(seeds: tuple[int, ...], protocol: str) -> None:
+    """What everyone is trained and scored with. Raises ValueError for no seed, one given twice, or no such protocol."""
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"name at least one seed, each once, got {list(seeds)}")
+    named_protocol(protocol)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +28,11 @@ from iamsb_core.training.validation import DISPLAY_THRESHOLD
 from storage.home import Home
 from storage.prediction_store import PredictionStore
 from storage.registry import resolve_model
-from storage.staging import write_atomically
 from storage.tracking import TrackedRun
-from tasks.features import take_stock
 from tasks.fitting import TrainedModel
+from tasks.pages import log_page_and_numbers, write_page_and_numbers
 from tasks.policy import gpu_slot
-from tasks.scoring import Evaluation
+from tasks.scoring import Evaluation, manifest_of
 
 COST_SECONDS = 8.6
 """mean length of a clip of LAV-DF and of AV-Deepfake1M, at which the papers state their costs"""
@@ -70,7 +68,7 @@ def stand(
     entrants = [_entrant(home, one, device) for one in runs]
     found = entrants[0].seeds[0].predictions
     durations = {video_id: clip.duration_seconds for video_id, clip in found.items()}
-    manifest = take_stock.fn(dataset, root, home, (split,)).manifest.with_durations(durations)
+    manifest = manifest_of(home, dataset, root, split, found)
     chance = random_predictions(manifest, np.random.default_rng(0), durations_seconds=durations)
     labels = Labels.of_manifest(manifest)
     return dataset_arena(entrants, labels, chance, dataset=dataset, split=split, protocol=protocol)
@@ -107,12 +105,10 @@ def record(run: TrackedRun, arena: Arena, folder: Path) -> Comparison:
         for one in arena.datasets
     }
     document = {"errors": errors, **plain(arena)}
-    write_atomically(done.html, render_arena(arena).encode())
-    write_atomically(done.json, (json.dumps(document, indent=1) + "\n").encode())
+    write_page_and_numbers(done.html, render_arena(arena), done.json, document)
     for one in arena.datasets:
         for standing in one.standings:
             numbers = {name: found.estimate for name, found in standing.intervals.items()}
             run.log_metrics({f"{one.dataset}/{standing.system}/{name}": value for name, value in numbers.items()})
-    for path in (done.html, done.json):
-        run.log_file(path)
+    log_page_and_numbers(run, done.html, done.json)
     return done

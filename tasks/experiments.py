@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +29,11 @@ from storage.home import Home
 from storage.metric_history import metric_history
 from storage.prediction_store import PredictionStore
 from storage.registry import resolve_model
-from storage.staging import write_atomically
 from storage.tracking import TrackedRun
-from tasks.features import take_stock
 from tasks.fitting import TrainedModel
+from tasks.pages import log_page_and_numbers, write_page_and_numbers
 from tasks.policy import gpu_slot
-from tasks.scoring import Evaluation
+from tasks.scoring import Evaluation, manifest_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +84,8 @@ def _scene(home: Home, staged: Staged) -> Scene:
         Arm(name, tuple(store.read(done.predictions).predictions for _, done in sorted(by_seed.items())))
         for name, by_seed in staged.evaluated.items()
     )
-    durations = {video_id: clip.duration_seconds for video_id, clip in arms[0].runs[0].items()}
-    manifest = take_stock.fn(staged.dataset, staged.root, home, (staged.split,)).manifest
-    labels = Labels.of_manifest(manifest.with_durations(durations))
+    manifest = manifest_of(home, staged.dataset, staged.root, staged.split, arms[0].runs[0])
+    labels = Labels.of_manifest(manifest)
     situation = Situation(
         name=staged.name,
         dataset=staged.dataset,
@@ -142,12 +139,10 @@ def record(run: TrackedRun, report: ExperimentReport, folder: Path) -> Experimen
         json=folder / f"{name}.json",
     )
     document = {"finding": list(done.finding), **plain(report)}
-    write_atomically(done.html, render_experiment(report).encode())
-    write_atomically(done.json, (json.dumps(document, indent=1) + "\n").encode())
+    write_page_and_numbers(done.html, render_experiment(report), done.json, document)
     for one in report.measured:
         numbers = {metric: found.estimate for metric, found in one.intervals.items()}
         run.log_metrics({f"{one.variant}/{one.situation}/{metric}": value for metric, value in numbers.items()})
     run.log_text("\n".join(done.finding) + "\n", "finding.txt")
-    for path in (done.html, done.json):
-        run.log_file(path)
+    log_page_and_numbers(run, done.html, done.json)
     return done

@@ -26,6 +26,7 @@ from storage.staging import write_atomically
 from storage.tracking import start_run
 from tasks.features import take_stock
 from tasks.models import joined
+from tasks.pages import log_page_and_numbers, write_page_and_numbers
 from tasks.scoring import Evaluation
 from tasks.train_job import TrainJob, code_digest
 
@@ -172,14 +173,12 @@ def write_page(home: Home, report: RetrainReport, model: ModelRef) -> Path:
     """The page, and its numbers beside it and in MLflow; where the page lies."""
     folder = home.reports / f"retraining-{datetime.now(UTC):%Y%m%d-%H%M%S}-version-{model.version}"
     page, numbers = folder / "retraining.html", folder / "retraining.json"
-    write_atomically(page, render_retraining(report).encode())
-    write_atomically(numbers, (json.dumps(plain(report), indent=1) + "\n").encode())
+    write_page_and_numbers(page, render_retraining(report), numbers, plain(report))
     with start_run(home, "retrain", tags={"kind": "retrain", "iamsb.outcome": report.outcome}) as run:
         run.set_tags({"iamsb.model.sha256": model.sha256, "iamsb.model.run_id": model.run_id})
         if report.decision is not None:
             done = report.decision
             metrics = {"candidate": done.candidate, "champion": done.champion}
             run.log_metrics({**metrics, "difference": done.difference.estimate, "p_value": done.difference.p_value})
-        for path in (page, numbers):
-            run.log_file(path)
+        log_page_and_numbers(run, page, numbers)
     return page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,10 @@ from iamsb_core.report.reproduction_page import render_reproduction
 from iamsb_core.systems.iamsb.variants import Variant
 from storage.home import Home
 from storage.prediction_store import PredictionStore
-from storage.staging import write_atomically
 from storage.tracking import TrackedRun
-from tasks.features import take_stock
 from tasks.fitting import TrainedModel
-from tasks.scoring import Evaluation
+from tasks.pages import log_page_and_numbers, write_page_and_numbers
+from tasks.scoring import Evaluation, manifest_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +71,7 @@ def measure_variants(
     names = list(dict.fromkeys((one.variant.sweep, one.variant.name) for one in outcomes))
     by_name = {name: [one for one in outcomes if (one.variant.sweep, one.variant.name) == name] for name in names}
     everyone = [_runs(home, by_name[name]) for name in names]
-    found = everyone[0].predictions[0]
-    durations = {video_id: clip.duration_seconds for video_id, clip in found.items()}
-    labels = Labels.of_manifest(take_stock.fn(dataset, root, home, (split,)).manifest.with_durations(durations))
+    labels = Labels.of_manifest(manifest_of(home, dataset, root, split, everyone[0].predictions[0]))
     kinds = {clip.video_id: kind_of(clip) for clip in labels.clips}
     return MeasuredVariants(
         results=measure(everyone, labels, protocol, num_replicates=num_replicates),
@@ -105,14 +101,12 @@ def record(run: TrackedRun, found: Reproduction, folder: Path) -> Reproduced:
     done = Reproduced(
         run_id=run.run_id, found=found, html=folder / "reproduction.html", json=folder / "reproduction.json"
     )
-    write_atomically(done.html, render_reproduction(found).encode())
-    write_atomically(done.json, (json.dumps(plain(found), indent=1) + "\n").encode())
+    write_page_and_numbers(done.html, render_reproduction(found), done.json, plain(found))
     for one in found.results:
         name = one.variant.sweep if one.variant.point is not None else f"{one.variant.sweep}/{one.variant.name}"
         numbers = {f"{name}/{metric}": value for metric, value in one.metrics.items()}
         if one.steps is not None:
             numbers[f"{name}/forged_stream_step_share"] = one.steps.forged_share
         run.log_metrics(numbers, one.variant.point or 0)
-    for path in (done.html, done.json):
-        run.log_file(path)
+    log_page_and_numbers(run, done.html, done.json)
     return done

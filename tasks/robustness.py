@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from iamsb_core.digest import plain
 from iamsb_core.media.perturbations.spec import KindName, Level, PerturbationSpec
 from iamsb_core.report.robustness import PerturbedMetrics, RobustnessReport, headline, render_robustness, rows
 from iamsb_core.training.validation import flat_metrics
-from storage.staging import write_atomically
 from storage.tracking import TrackedRun
+from tasks.pages import log_page_and_numbers, write_page_and_numbers
 from tasks.scoring import Evaluation
 
 
@@ -55,11 +54,9 @@ def record(run: TrackedRun, report: RobustnessReport, folder: Path) -> Robustnes
         run_id=run.run_id, report=report, html=folder / "robustness.html", json=folder / "robustness.json"
     )
     document = {"table": plain(rows(report)), **plain(report)}
-    write_atomically(done.html, render_robustness(report).encode())
-    write_atomically(done.json, (json.dumps(document, indent=1) + "\n").encode())
+    write_page_and_numbers(done.html, render_robustness(report), done.json, document)
     _log_metrics(run, report)
-    for path in (done.html, done.json):
-        run.log_file(path)
+    log_page_and_numbers(run, done.html, done.json)
     return done
 
 

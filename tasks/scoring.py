@@ -34,6 +34,7 @@ from storage.refs import ManifestRef, ModelRef, PredictionRef
 from storage.registry import resolve_model
 from storage.tracking import TrackedRun, flat, start_run
 from tasks import progress
+from tasks.features import take_stock
 from tasks.model_cards import dataset_name, measured, record_evaluation, write_card
 from tasks.policy import gpu_slot
 
@@ -124,7 +125,7 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     source = CachedFeatures(stored)
     system = reconfigured(model.system, job.changes) if job.changes else model.system
     found = predict_videos(system, model, source, videos, job.device)
-    manifest = manifest.with_durations({video_id: clip.duration_seconds for video_id, clip in found.items()})
+    manifest = _as_long_as(found, manifest)
     report = evaluate(manifest, found, job.protocol)
     others = _baselines(job, model, source, manifest, found) if job.baselines else {}
     ref = PredictionStore(job.home.predictions).write(found, model=job.model.uri, dataset=job.dataset, split=job.split)
@@ -146,6 +147,15 @@ def score(job: EvaluateJob, manifest: Manifest) -> Evaluation:
     if job.is_for_the_card:
         write_card(job.home, job.model)
     return done
+
+
+def manifest_of(home: Home, dataset: str, root: Path, split: Split, found: Mapping[str, ClipProposals]) -> Manifest:
+    """The manifest that predictions were made for; lengths that the benchmark does not state are as decoded."""
+    return _as_long_as(found, take_stock.fn(dataset, root, home, (split,)).manifest)
+
+
+def _as_long_as(found: Mapping[str, ClipProposals], manifest: Manifest) -> Manifest:
+    return manifest.with_durations({video_id: clip.duration_seconds for video_id, clip in found.items()})
 
 
 def _record_for_card(run: TrackedRun, job: EvaluateJob, manifest: Manifest, found: Mapping[str, ClipProposals]) -> None:

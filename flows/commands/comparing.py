@@ -10,6 +10,7 @@ from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
 from iamsb_core.manifest import SPLITS
+from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.arena import Arena, error_row
 from storage.home import Home
 
@@ -65,12 +66,12 @@ def _place(text: str) -> tuple[str, Path]:
     return name, Path(root)
 
 
-def numbers_of(text: str) -> tuple[int, ...]:
-    """Seeds from `0,1,2`."""
+def numbers_of(text: str, what: str = "seeds", example: str = "0,1,2") -> tuple[int, ...]:
+    """Whole numbers from an option's text, such as `0,1,2`."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"seeds are whole numbers with commas between, such as 0,1,2, got {text!r}") from None
+        raise UsageError(f"{what} are whole numbers with commas between, such as {example}, got {text!r}") from None
 
 
 def show(terminal: Terminal, arena: Arena) -> None:
@@ -84,6 +85,5 @@ def show(terminal: Terminal, arena: Arena) -> None:
             shown = ("-" if found is None else f"{100 * found.estimate:.1f}" for found in numbers)
             median = "-" if errors.median_ms is None else f"{errors.median_ms:.0f}"
             rows.append((standing.system, *shown, median, f"{standing.cost.num_parameters / 1e6:.2f}"))
-        columns = [name.replace("ap_", "AP@").replace("ar_", "AR@").replace("auc", "AUC") for name in names]
         title = f"{one.dataset} {one.split}: {one.num_clips} clips, seeds {len(one.standings[0].runs)}"
-        terminal.table(title, ("system", *columns, "boundary ms", "M parameters"), rows)
+        terminal.table(title, ("system", *map(metric_words, names), "boundary ms", "M parameters"), rows)

@@ -14,8 +14,8 @@ from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
 from iamsb_core.manifest import SPLITS
 from iamsb_core.metrics.bootstrap import Interval
+from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.experiment import ExperimentReport
-from iamsb_core.report.experiment_words import metric_words
 from storage.home import Home
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+from flows.commands.comparing import numbers_of
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
 from iamsb_core.manifest import SPLITS
+from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.reproduction import Reproduction
 from iamsb_core.report.reproduction_page import order_told
 from iamsb_core.systems.iamsb.variants import Sweep, SweepPoints
@@ -75,16 +77,12 @@ def _names(text: str) -> tuple[Sweep, ...]:
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise UsageError(f"--{option} are whole numbers with commas between, such as 2,4,8, got {text!r}") from None
+    return tuple(dict.fromkeys(numbers_of(text, f"--{option}", "2,4,8")))
 
 
 def show(terminal: Terminal, found: Reproduction) -> None:
     """One table for each sweep, in percent, and whether the paper's order came out."""
     names = [name for name in found.results[0].metrics if name.startswith("ap_") or name in ("ar_10", "auc")]
-    columns = [name.replace("ap_", "AP@").replace("ar_", "AR@").replace("auc", "AUC") for name in names]
     for sweep in dict.fromkeys(one.variant.sweep for one in found.results):
         rows = [
             (
@@ -95,6 +93,6 @@ def show(terminal: Terminal, found: Reproduction) -> None:
             for one in found.of_sweep(sweep)
         ]
         title = f"{found.dataset} {found.split}, {sweep}: {found.num_clips} clips, seeds {len(found.seeds)}"
-        terminal.table(title, ("variant", *columns, "steps to forged stream"), rows)
+        terminal.table(title, ("variant", *map(metric_words, names), "steps to forged stream"), rows)
     if order_told(found):
         terminal.say(order_told(found))

@@ -22,6 +22,7 @@ from iamsb_core.metrics.labels import Labels
 from iamsb_core.metrics.metric_report import MetricReport
 from iamsb_core.metrics.plots import dense_protocol
 from iamsb_core.metrics.slices import telling
+from iamsb_core.metrics.tables import known_values, mean_table, metric_table
 from iamsb_core.report import templates
 from iamsb_core.report.line_chart import LineChart, line_chart
 from iamsb_core.systems.cost import SystemCost
@@ -142,7 +143,7 @@ def dataset_arena(
         num_clips=len(labels.clips),
         num_forged=sum(clip.is_forged for clip in labels.clips),
         standings=tuple(standings),
-        random=_flat(evaluate(labels, random, protocol)),
+        random=metric_table(evaluate(labels, random, protocol)),
     )
 
 
@@ -162,11 +163,11 @@ def _standing(
         runs=tuple((one.seed, one.run_id, one.model) for one in entrant.seeds),
         intervals=intervals,
         streams={
-            stream_name(m): _mean([_known(report.streams[stream_name(m)].ap_full) for report in reports])
+            stream_name(m): mean_table([known_values(report.streams[stream_name(m)].ap_full) for report in reports])
             for m in STREAMS
             if labels.has_streams
         },
-        curve=_mean([_known(report.ap_full) for report in dense]),
+        curve=mean_table([known_values(report.ap_full) for report in dense]),
         slices={by: _sliced(reports, by) for by in slicings if by in reports[0].slices},
         anatomies=tuple(anatomy(labels.clips, one.predictions, one.threshold) for one in entrant.seeds),
         cost=entrant.cost,
@@ -177,24 +178,9 @@ def _standing(
 def _sliced(reports: Sequence[MetricReport], by: str) -> dict[str, float]:
     tables = []
     for report in reports:
-        groups = {name: list(_known(group.ap_full).values()) for name, group in report.slices[by].items()}
+        groups = {name: list(known_values(group.ap_full).values()) for name, group in report.slices[by].items()}
         tables.append({name: fmean(values) for name, values in groups.items() if values})
-    return _mean(tables)
-
-
-def _mean(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of each entry that all have."""
-    return {key: fmean(table[key] for table in tables) for key in tables[0] if all(key in table for table in tables)}
-
-
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _flat(report: MetricReport) -> dict[str, float]:
-    found = {f"ap_{key}": value for key, value in _known(report.ap_full).items()}
-    found |= {f"ar_{key}": value for key, value in _known(report.ar).items()}
-    return found if report.auc is None else found | {"auc": report.auc}
+    return mean_table(tables)
 
 
 # ---- the page

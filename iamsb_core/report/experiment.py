@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from iamsb_core.manifest import STREAMS, stream_name
 from iamsb_core.metrics.bootstrap import Difference, Interval, bootstrap, paired_bootstrap
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.labels import Labels
-from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
+from iamsb_core.metrics.metric_report import MetricReport
+from iamsb_core.metrics.tables import known_values, mean_table, metric_table
 from iamsb_core.systems.cost import SystemCost
 
 Predictions = Mapping[str, ClipProposals]
@@ -216,23 +216,12 @@ def _minus(first: Interval, second: Interval) -> Interval:
 
 
 def _by_seed(reports: Sequence[MetricReport], names: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    tables = [_flat(report) for report in reports]
+    tables = [metric_table(report) for report in reports]
     return {name: tuple(table[name] for table in tables) for name in names if all(name in table for table in tables)}
 
 
 def _streams(reports: Sequence[MetricReport]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for name in map(stream_name, STREAMS):
-        tables = [_known(report.streams[name].ap_full) for report in reports]
-        found[name] = {key: fmean(t[key] for t in tables) for key in tables[0] if all(key in t for t in tables)}
-    return found
-
-
-def _flat(report: StreamMetrics) -> dict[str, float]:
-    found = {f"ap_{key}": value for key, value in _known(report.ap_full).items()}
-    found |= {f"ar_{key}": value for key, value in _known(report.ar).items()}
-    return found if report.auc is None else found | {"auc": report.auc}
-
-
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: value for key, value in values.items() if value is not None}
+    return {
+        name: mean_table([known_values(report.streams[name].ap_full) for report in reports])
+        for name in map(stream_name, STREAMS)
+    }

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report import templates
 from iamsb_core.report.dot_chart import DotChart, dot_chart
 from iamsb_core.report.experiment import ExperimentReport, Measured, Situation
-from iamsb_core.report.experiment_words import SIGNIFICANT, finding, metric_words
+from iamsb_core.report.experiment_words import SIGNIFICANT, finding
 from iamsb_core.report.line_chart import LineChart, line_chart
 
 _COSINE_REACH = (-1.0, 1.0)

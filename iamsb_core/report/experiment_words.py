@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from iamsb_core.metrics.bootstrap import Difference, Interval
+from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.experiment import ExperimentReport, Measured, Situation, VariantReport
 
 SIGNIFICANT = 0.05
@@ -12,11 +13,6 @@ _FEW = 3
 """situations of which every metric's fall is told; of more, the most telling one's"""
 _CONFLICT = 0.0
 """a cosine below it: the two gradients pull apart"""
-
-
-def metric_words(name: str) -> str:
-    """`ap_0.95` is `AP@0.95`."""
-    return name.replace("ap_", "AP@").replace("ar_", "AR@").replace("auc", "AUC")
 
 
 def finding(report: ExperimentReport) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Metrics are means over seeds; a difference from the full system has a paired boo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -17,6 +17,7 @@ from iamsb_core.metrics.bootstrap import Difference, paired_bootstrap
 from iamsb_core.metrics.evaluate import evaluate
 from iamsb_core.metrics.labels import ClipTruth, Labels
 from iamsb_core.metrics.metric_report import MetricReport
+from iamsb_core.metrics.tables import known_values, mean_table, metric_table
 from iamsb_core.systems.iamsb.variants import Variant
 
 KINDS = ("genuine", "audio", "visual", "both")
@@ -117,8 +118,10 @@ def measure(
         found.append(
             VariantResult(
                 variant=one.variant,
-                metrics=_mean([dict(_flat(report)) for report in reports]),
-                by_forgery={name: _mean([_known(groups[name].ap_full) for groups in forged]) for name in forged[0]},
+                metrics=mean_table([_with_streams(report) for report in reports]),
+                by_forgery={
+                    name: mean_table([known_values(groups[name].ap_full) for groups in forged]) for name in forged[0]
+                },
                 against=against,
                 steps=step_shares(one.predictions, kinds),
                 runs=tuple(zip(one.seeds, one.training_runs, one.evaluation_runs, one.models, strict=True)),
@@ -168,18 +171,9 @@ def score_histogram(runs: Sequence[Mapping[str, ClipProposals]], kinds: Mapping[
     )
 
 
-def _flat(report: MetricReport) -> Iterator[tuple[str, float]]:
-    for prefix, metrics in (("", report), *((f"{name}_", stream) for name, stream in report.streams.items())):
-        yield from ((f"{prefix}ap_{key}", value) for key, value in _known(metrics.ap_full).items())
-        yield from ((f"{prefix}ar_{key}", value) for key, value in _known(metrics.ar).items())
-        if metrics.auc is not None:
-            yield f"{prefix}auc", metrics.auc
-
-
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _mean(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of each entry that all have."""
-    return {key: fmean(table[key] for table in tables) for key in tables[0] if all(key in table for table in tables)}
+def _with_streams(report: MetricReport) -> dict[str, float]:
+    """The fused proposals' metrics by name, and each stream's behind its own: `audio_ap_0.95`."""
+    found = metric_table(report)
+    for name, stream in report.streams.items():
+        found |= {f"{name}_{metric}": value for metric, value in metric_table(stream).items()}
+    return found

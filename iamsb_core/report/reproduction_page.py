@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from iamsb_core.datasets.statistics import Histogram
+from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report import charts, templates
 from iamsb_core.report.arena import SIGNIFICANT
 from iamsb_core.report.line_chart import LineChart, line_chart
@@ -109,8 +110,7 @@ def _figure(found: Reproduction, sweep: str) -> SweepFigure:
     results = tuple(sorted(found.of_sweep(sweep), key=lambda one: one.variant.point or 0))
     names = [name for name in results[0].metrics if name.startswith("ap_")]
     lines = {
-        name.replace("ap_", "AP@"): {float(one.variant.point or 0): one.metrics[name] for one in results}
-        for name in names
+        metric_words(name): {float(one.variant.point or 0): one.metrics[name] for one in results} for name in names
     }
     return SweepFigure(
         title=_TITLES[sweep],
