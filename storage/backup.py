@@ -2,7 +2,7 @@
 
     backup.json          format, when, of which home, and the size and SHA-256 of every file
     home/mlflow.db       and the other databases, copied through SQLite's backup interface while they are in use
-    home/artifacts/ ...  models, registry, reports, predictions, the desk
+    home/artifacts/ ...  models, registry, tuned encoders, reports, predictions, the desk
 
 The databases are copied first: what they name was written before, and nothing that they name is ever changed. With
 `features`, the feature store too; checkpoints, logs and scratch never.
@@ -33,7 +33,7 @@ FORMAT = "iamsb-backup-v1"
 RECORD_FILE = "backup.json"
 CONTENT_FOLDER = "home"
 _DATABASES = ("mlflow.db", "media.sqlite", "prefect/prefect.db")
-_FOLDERS = ("artifacts", "desk", "predictions", "reports", "prefect/storage")
+_FOLDERS = ("artifacts", "desk", "encoders", "predictions", "reports", "prefect/storage")
 _FEATURES = "features"
 
 

@@ -52,6 +52,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def encoders(self) -> Path:
+        """Encoders that were tuned here, a folder of weights for each."""
+        return self.root / "encoders"
+
+    @property
     def reports(self) -> Path:
         """Pages and their JSON: of videos, of datasets."""
         return self.root / "reports"

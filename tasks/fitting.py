@@ -67,7 +67,7 @@ def fit(job: TrainJob, manifest: Manifest) -> TrainedModel:
             link_run(run)
             _describe(run, job, manifest)
             cached, dev = CachedFeatures(source), _split(source, manifest, "dev")
-            _train(run, job, cached, _some(_split(source, manifest, "train"), job.num_clips), dev)
+            _train(run, job, cached, some_of(_split(source, manifest, "train"), job.num_clips), dev)
             record_training(run, _data(job, manifest), _dev_figures(job, cached, dev))
             model = register_model(job.home, log_model(run, job.folder / MODEL_FOLDER))
             write_card(job.home, model)
@@ -182,7 +182,7 @@ def _split(source: StoredFeatures, manifest: Manifest, split: Split) -> Manifest
     return found
 
 
-def _some(manifest: Manifest, num_clips: int | None) -> Manifest:
+def some_of(manifest: Manifest, num_clips: int | None) -> Manifest:
     """At most so many clips, chosen by the digest of their names: fewer of them are a part of more."""
     if num_clips is None or num_clips >= len(manifest.videos):
         return manifest

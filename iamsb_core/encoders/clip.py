@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from iamsb_core.encoders.alignment import Chunk
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
@@ -118,6 +118,26 @@ class ClipEncoder:
         dim = int(self._model.config.hidden_size)
         return StreamSpec(encoder_identity=self._spec.identity, dim=dim, hop_seconds=1.0 / self._view.rate_hz)
 
+    @property
+    def network(self) -> nn.Module:
+        """The image tower, cut after the chosen layer."""
+        tower: nn.Module = self._model
+        return tower
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Its transformer blocks, first to last."""
+        blocks: nn.ModuleList = self._model.encoder.layers
+        return blocks
+
+    def inputs(self, clip: DecodedClip) -> NDArray[np.uint8]:
+        """(cells, size, size, 3): the clip's share of every cell. Raises ValueError as `encode` does."""
+        return checked_frames(clip, self._view)
+
+    def rows(self, windows: Tensor) -> Tensor:
+        """(B, cells, dim) of (B, cells, size, size, 3) inputs, differentiable in the network's parameters."""
+        return self._chosen(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+
     @torch.inference_mode()
     def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:
         """Features of each clip. Raises ValueError for a clip without frames of the view."""
@@ -143,21 +163,30 @@ class ClipEncoder:
         return np.split(np.concatenate(parts), ends[:-1])
 
     def _vectors(self, frames: Tensor) -> NDArray[np.float32]:
-        """(F, dim) of (F, size, size, 3) uint8."""
+        """(F, dim) of (F, size, size, 3) uint8, on the host."""
+        vectors: NDArray[np.float32] = self._chosen(frames).float().cpu().numpy()
+        return vectors
+
+    def _chosen(self, frames: Tensor) -> Tensor:
+        """(F, dim) of (F, size, size, 3) uint8: the chosen layer's."""
         pixels = self._preprocess(frames)
         # cuDNN would round the patch convolution of float32 to TF32, ten bits of mantissa
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
             outputs = self._model(pixel_values=pixels.to(self._dtype))
-        chosen = outputs.pooler_output if self._spec.layer == -1 else outputs.last_hidden_state[:, 0]
-        vectors: NDArray[np.float32] = chosen.float().cpu().numpy()
-        return vectors
+        chosen: Tensor = outputs.pooler_output if self._spec.layer == -1 else outputs.last_hidden_state[:, 0]
+        return chosen
+
+
+def load_network(folder: Path) -> Any:
+    """The whole image tower, also out of a full CLIP checkpoint. Raises ValueError as `load_frozen` does."""
+    from transformers import CLIPVisionModel  # noqa: PLC0415 - seconds to import
+
+    return load_frozen(CLIPVisionModel, folder, model_types=("clip", "clip_vision_model"))
 
 
 def _load(spec: EncoderSpec, folder: Path) -> Any:
-    """The image tower (also out of a full CLIP checkpoint), cut after the chosen layer."""
-    from transformers import CLIPVisionModel  # noqa: PLC0415 - seconds to import
-
-    model = load_frozen(CLIPVisionModel, folder, model_types=("clip", "clip_vision_model"))
+    """The image tower, cut after the chosen layer."""
+    model = load_network(folder)
     num_layers = len(model.encoder.layers)
     if not -1 <= spec.layer <= num_layers:
         raise ValueError(f"this CLIP has the hidden states 0 to {num_layers} (-1: pooled output), not {spec.layer}")

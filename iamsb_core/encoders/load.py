@@ -60,6 +60,21 @@ def encoder_specs(name: str) -> tuple[EncoderSpec, EncoderSpec]:
     return _audio_spec(halves["audio"], dtype), replace(visual, lips=lips.VERSION if halves["lips"] else 0)
 
 
+def pair_name(audio: EncoderSpec, visual: EncoderSpec) -> str:
+    """The pair as `encoder_specs` reads it. Raises ValueError where that gives something else, such as two dtypes."""
+    halves = [
+        f"{spec.name}:{spec.weights}@{spec.layer}" if _has_weights(spec) else "handcrafted" for spec in (audio, visual)
+    ]
+    dtypes = {spec.dtype for spec in (audio, visual) if _has_weights(spec)} - {"float32"}
+    rate_hz = FrameView().rate_hz if visual.view is None else visual.view.rate_hz
+    options = [*dtypes, *([] if rate_hz == FrameView().rate_hz else [f"{rate_hz:g}hz"])]
+    name = ",".join(["+".join([*halves, *(["lips"] if visual.lips else [])]), *options])
+    wanted = tuple(replace(spec, weights_digest="") for spec in (audio, visual))
+    if encoder_specs(name) != wanted:
+        raise ValueError(f"the pair {name!r} has no name that stands for it; give the encoders as specs")
+    return name
+
+
 def _options(name: str, given: Sequence[str]) -> tuple[Dtype, float]:
     """The networks' dtype and the pictures' rate. Raises ValueError for another word, and for two of a kind."""
     found: dict[str, str] = {}

@@ -22,19 +22,20 @@ def predictor(framed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     autocorrelation (n, ORDER + 1).
     """
     window = torch.hamming_window(framed.shape[1], periodic=False, device=framed.device)
-    lags = autocorrelation(framed * window)[:, : ORDER + 1].double()
-    lags[:, 0] = lags[:, 0] * (1.0 + _WHITE_NOISE) + framed.shape[1] * POWER_FLOOR
+    lags = autocorrelation(framed * window)[:, : ORDER + 1].T.double().contiguous()  # frames last: whole rows at once
+    lags[0] = lags[0] * (1.0 + _WHITE_NOISE) + framed.shape[1] * POWER_FLOOR
     coefficients = torch.zeros_like(lags)
-    coefficients[:, 0] = 1.0
-    error, reflections = lags[:, 0].clone(), []
+    coefficients[0] = 1.0
+    error, reflections = lags[0].clone(), []
     for order in range(1, ORDER + 1):
-        reached = coefficients[:, :order]
-        reflection = -(reached * lags[:, 1 : order + 1].flip(1)).sum(dim=1) / error
-        mirror = torch.cat([torch.zeros_like(error)[:, None], reached.flip(1)], dim=1)
-        coefficients[:, : order + 1] += reflection[:, None] * mirror
+        reached = coefficients[:order]
+        reflection = -(reached * lags[1 : order + 1].flip(0)).sum(dim=0) / error
+        coefficients[1 : order + 1] += reflection * reached.flip(0)
         error = error * (1.0 - reflection.square()).clamp_min(1e-6)
         reflections.append(reflection)
-    return coefficients.float(), torch.stack(reflections, dim=1).float(), lags.float()
+    found = (coefficients, torch.stack(reflections), lags)
+    filters, reflected, lagged = (table.T.float().contiguous() for table in found)
+    return filters, reflected, lagged
 
 
 def autocorrelation(framed: Tensor) -> Tensor:
@@ -47,7 +48,11 @@ def autocorrelation(framed: Tensor) -> Tensor:
 
 def residual(framed: Tensor, coefficients: Tensor) -> Tensor:
     """(n, ORDER + width) frames with their history to the (n, width) that the predictor leaves over."""
-    return torch.einsum("nwk,nk->nw", framed.unfold(1, ORDER + 1, 1), coefficients.flip(1))
+    width = framed.shape[1] - ORDER
+    left_over = framed[:, ORDER:] * coefficients[:, :1]
+    for lag in range(1, ORDER + 1):
+        left_over.addcmul_(framed[:, ORDER - lag : ORDER - lag + width], coefficients[:, lag : lag + 1])
+    return left_over
 
 
 def residual_statistics(left_over: Tensor, framed: Tensor) -> Tensor:

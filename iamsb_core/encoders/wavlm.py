@@ -90,6 +90,40 @@ class WavLMEncoder:
         dim = int(self._model.config.hidden_size)
         return StreamSpec(encoder_identity=self._spec.identity, dim=dim, hop_seconds=HOP_SECONDS)
 
+    @property
+    def network(self) -> nn.Module:
+        """The model, cut after the chosen layer."""
+        model: nn.Module = self._model
+        return model
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Its transformer blocks, first to last."""
+        blocks: nn.ModuleList = self._model.encoder.layers
+        return blocks
+
+    def inputs(self, clip: DecodedClip) -> NDArray[np.float32]:
+        """(cells, 320): the samples of every cell, normalised over the clip where the model wants it, then silence.
+
+        Raises ValueError as `encode` does.
+        """
+        waveform, num_cells = self._waveform(clip), TimeGrid.covering(clip.duration_seconds, HOP_SECONDS).num_cells
+        samples = self._samples(waveform, self._waveform_scale(waveform), 0, num_cells * _HOP_SAMPLES)[0, 0]
+        missing = num_cells * _HOP_SAMPLES - len(samples)
+        padded: NDArray[np.float32] = nn.functional.pad(samples, (0, missing)).reshape(num_cells, -1).cpu().numpy()
+        return padded
+
+    def rows(self, windows: Tensor) -> Tensor:
+        """(B, cells, dim) of (B, cells, 320) inputs, differentiable in the network's parameters.
+
+        As in a clip, the last cell takes the last row. A group-norm front end looks at each window's own statistics.
+        """
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False):
+            convolved = self._model.feature_extractor(windows.flatten(1)).transpose(1, 2)
+            hidden, _ = self._model.feature_projection(convolved)
+            found: Tensor = self._model.encoder(hidden).last_hidden_state
+        return torch.cat([found, found[:, -1:].expand(-1, windows.shape[1] - found.shape[1], -1)], dim=1)
+
     @torch.inference_mode()
     def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:
         """Features of each clip. Raises ValueError for a clip without a waveform."""
@@ -227,11 +261,16 @@ class WavLMEncoder:
         return hidden
 
 
-def _load(spec: EncoderSpec, folder: Path) -> Any:
-    """The model, cut after the chosen layer: what comes later is neither kept nor computed."""
+def load_network(folder: Path) -> Any:
+    """The whole model. Raises ValueError as `load_frozen` does."""
     from transformers import WavLMModel  # noqa: PLC0415 - seconds to import
 
-    model = load_frozen(WavLMModel, folder, model_types=("wavlm",), dispensable=("masked_spec_embed",))
+    return load_frozen(WavLMModel, folder, model_types=("wavlm",), dispensable=("masked_spec_embed",))
+
+
+def _load(spec: EncoderSpec, folder: Path) -> Any:
+    """The model, cut after the chosen layer: what comes later is neither kept nor computed."""
+    model = load_network(folder)
     encoder, num_layers = model.encoder, len(model.encoder.layers)
     if not -1 <= spec.layer <= num_layers:
         raise ValueError(f"this WavLM has the hidden states 0 to {num_layers} (-1: the last), not {spec.layer}")
