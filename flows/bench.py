@@ -12,12 +12,14 @@ from flows.compare import Contest
 from flows.evaluate import evaluate
 from flows.extract import Extraction, extract
 from flows.train import TrainFlowConfig, job_of
+from flows.tune import TuneFlowConfig, tune
 from flows.variants import Condition, Variant, check_terms
 from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
 from iamsb_core.manifest import Split
 from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.recipes import changed
+from iamsb_core.training.tuning_config import TuneConfig
 from storage.home import Home
 from tasks.features import check_truth
 from tasks.fitting import TrainedModel
@@ -46,7 +48,10 @@ class Terms:
         check_terms(self.seeds, self.protocol)
 
     def training_of(self, variant: Variant, seed: int) -> TrainFlowConfig:
-        """One training of a variant, with nothing left open. Raises ValueError for a setting that there is not."""
+        """One training of a variant, with nothing left open but what its encoders will have learned.
+
+        Raises ValueError for a setting that there is not, and for encoders to be tuned that cannot be.
+        """
         assert variant.system is not None
         encoders = variant.encoders or self.encoders
         usual = TrainFlowConfig(
@@ -60,7 +65,17 @@ class Terms:
         ).resolved()
         schedule = plain(usual.training) | ({} if self.epochs is None else {"epochs": self.epochs})
         settings = changed(schedule, variant.training) | {"seed": seed}
+        _ = self.tuning_of(variant, seed, usual)
         return replace(usual, training=parse(TrainConfig, settings, where=f"schedule of {variant.name}"))
+
+    def tuning_of(self, variant: Variant, seed: int, training: TrainFlowConfig) -> TuneFlowConfig | None:
+        """How the encoders of a variant's training learn before it, on no other clips; None where they do not."""
+        if variant.tuning is None:
+            return None
+        tuning = parse(TuneConfig, {**variant.tuning, "seed": seed}, where=f"tuning of {variant.name}")
+        if self.num_clips is not None:
+            tuning = replace(tuning, num_clips=min(self.num_clips, tuning.num_clips))
+        return TuneFlowConfig(encoders=training.encoders, tuning=tuning, device=training.device)
 
 
 class Bench:
@@ -71,8 +86,11 @@ class Bench:
         self._extracted: dict[str, Extraction] = {}
 
     def train(self, variant: Variant, seed: int) -> TrainedModel:
-        """Train a variant here, unless that was done before."""
+        """Train a variant here, and what its encoders are to learn before it, unless that was done before."""
         config = self.terms.training_of(variant, seed)
+        tuning = self.terms.tuning_of(variant, seed, config)
+        if tuning is not None:
+            config = replace(config, encoders=tune(self.contest.root, self.contest.dataset, tuning).encoders)
         return train_system(job_of(self.contest.dataset, config, self._features(config), Home.current()))
 
     def evaluate(self, model: TrainedModel, condition: Condition, parent_run_id: str) -> Evaluation:

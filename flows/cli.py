@@ -21,6 +21,7 @@ from flows.commandline import (
     retention,
     scoring,
     submission,
+    tuning,
     watch,
 )
 from flows.commandline.options import app
@@ -42,6 +43,7 @@ __all__ = [
     "retention",
     "scoring",
     "submission",
+    "tuning",
     "watch",
 ]
 

@@ -134,6 +134,21 @@ def _generalisation_gap() -> Experiment:
     )
 
 
+def _encoder_tuning() -> Experiment:
+    about = Question(
+        name="encoder-tuning",
+        question="Are frozen encoders better, or ones that were tuned on the forgeries of training?",
+        source=f"{_FPN}, next check 3 and section on trade-offs: frozen against fine-tuned encoders",
+        metrics=("ap_0.5", "auc", "ap_0.95"),
+    )
+    variants = (
+        Variant(name="frozen"),
+        Variant(name="last block tuned", tuning={"blocks": 1}),
+        Variant(name="all blocks tuned", tuning={"blocks": None}),
+    )
+    return Experiment(about=about, variants=variants, systems=("fpn-transformer",), encoders="wavlm-clip")
+
+
 def _gradient_conflict() -> Experiment:
     about = Question(
         name="gradient-conflict",
@@ -238,6 +253,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         _modality_ablation(),
         _attention_window(),
         _generalisation_gap(),
+        _encoder_tuning(),
         _gradient_conflict(),
         _contrast_temperature(),
         _fusion_weights(),

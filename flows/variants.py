@@ -36,6 +36,9 @@ class Variant:
     """fields of the schedule that differ from the system's own at its size"""
     encoders: str | None = None
     """None: those of the terms"""
+    tuning: Mapping[str, Any] | None = None
+    """fields of `TuneConfig` that differ from its defaults, where the encoders learn before features are extracted;
+    None: they are as they come"""
     hidden: tuple[StreamName, ...] = ()
     """streams that training does without"""
 
@@ -44,6 +47,7 @@ class Variant:
         """The settings in short: JSON without its quotes."""
         given = {**self.system_config, **self.training}
         given |= {} if self.encoders is None else {"encoders": self.encoders}
+        given |= {} if self.tuning is None else {"tuning": self.tuning}
         given |= {"hidden": list(self.hidden)} if self.hidden else {}
         return json.dumps(plain(given)).replace('"', "")[1:-1]
 

@@ -12,6 +12,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Data": ("dataset", "forge", "extract", "features"),
     "Models": (
         "train",
+        "tune",
         "evaluate",
         "robustness",
         "compare",
