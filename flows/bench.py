@@ -5,8 +5,9 @@ Trainings are found again by their content, so that experiments share those that
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from flows.compare import Contest
 from flows.evaluate import evaluate
@@ -43,6 +44,8 @@ class Terms:
     split: Split = "test"
     protocol: str = "lavdf"
     device: str = "auto"
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """fields of `TuneConfig` for every variant whose encoders learn, where it does not set them itself"""
 
     def __post_init__(self) -> None:
         check_terms(self.seeds, self.protocol)
@@ -72,7 +75,7 @@ class Terms:
         """How the encoders of a variant's training learn before it, on no other clips; None where they do not."""
         if variant.tuning is None:
             return None
-        tuning = parse(TuneConfig, {**variant.tuning, "seed": seed}, where=f"tuning of {variant.name}")
+        tuning = parse(TuneConfig, {**self.tuning, **variant.tuning, "seed": seed}, where=f"tuning of {variant.name}")
         if self.num_clips is not None:
             tuning = replace(tuning, num_clips=min(self.num_clips, tuning.num_clips))
         return TuneFlowConfig(encoders=training.encoders, tuning=tuning, device=training.device)

@@ -184,7 +184,7 @@ def _plan(asked: Experiment, contests: list[Contest], config: ExperimentConfig) 
         conditions=asked.conditions_of(config.kinds, config.levels),
     )
     for variant in plan.variants:
-        terms.training_of(variant, terms.seeds[0])  # a setting that there is not is told before anything is trained
+        shared.training_of(variant, terms.seeds[0])  # a setting that there is not is told before anything is trained
     splits: tuple[Split, ...] = tuple(dict.fromkeys(("train", "dev", terms.split)))
     for bench in plan.benches:
         bench.check(splits)
@@ -214,6 +214,8 @@ def _check(asked: Experiment, contests: list[Contest], config: ExperimentConfig)
         raise ValueError(f"{name} is about {asked.variants[0].system}; leave out the other systems")
     if (config.kinds or config.levels) and not asked.kinds:
         raise ValueError(f"{name} perturbs nothing; leave out kinds and levels")
+    if config.terms.tuning and not any(one.tuning is not None for one in asked.variants):
+        raise ValueError(f"{name} tunes no encoder; leave out how to")
     if config.terms.epochs is not None and asked.sets_epochs:
         raise ValueError(f"{name} asks how long to train, and sets the epochs itself; leave them out")
 

@@ -138,7 +138,7 @@ def _encoder_tuning() -> Experiment:
     about = Question(
         name="encoder-tuning",
         question="Are frozen encoders better, or ones that were tuned on the forgeries of training?",
-        source=f"{_FPN}, next check 3 and section on trade-offs: frozen against fine-tuned encoders",
+        source=f"{_FPN}, next check 3: frozen against fine-tuned WavLM and CLIP",
         metrics=("ap_0.5", "auc", "ap_0.95"),
     )
     variants = (

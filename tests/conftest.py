@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -27,6 +28,35 @@ def media_folder() -> Path:
     if not (folder / "CATALOG.csv").is_file():
         pytest.skip(f"no real clips at {folder}; set IAMSB_TEST_MEDIA to the folder that holds CATALOG.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 drawn clips of 2.5 s, forged, in LAV-DF's layout: 6 to train on, 3 to look at, 3 to test."""
+    from tiny_work import forge_tiny  # noqa: PLC0415 - as below
+
+    return forge_tiny(tmp_path_factory.mktemp("dataset") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of a WavLM and a CLIP of two blocks each, as their seed left them, by name."""
+    import torch  # noqa: PLC0415 - seconds that most tests need not wait
+    from transformers import CLIPVisionConfig, CLIPVisionModel, WavLMConfig, WavLMModel  # noqa: PLC0415
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    front_end = {"conv_dim": (8,) * 7, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
+    pictures = {"size": 32, "crop_size": 32, "resample": 3, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    preprocessors = {"wavlm": {"do_normalize": True, "sampling_rate": 16_000}, "clip": pictures}
+    parent = tmp_path_factory.mktemp("encoders")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer_norm = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+        WavLMModel(WavLMConfig(**shape, **front_end, **layer_norm)).save_pretrained(parent / "wavlm")
+        CLIPVisionModel(CLIPVisionConfig(**shape, image_size=32, patch_size=16)).save_pretrained(parent / "clip")
+    for name, preprocessor in preprocessors.items():
+        (parent / name / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return {name: parent / name for name in preprocessors}
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ class ClipEncoder:
 
     def rows(self, windows: Tensor) -> Tensor:
         """(B, cells, dim) of (B, cells, size, size, 3) inputs, differentiable in the network's parameters."""
-        return self._chosen(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        return self._chosen(windows.flatten(0, 1)).reshape(*windows.shape[:2], -1)
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[DecodedClip]) -> list[EncodedTrack]:

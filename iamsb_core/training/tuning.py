@@ -85,6 +85,11 @@ def draw_window(truth: NDArray[np.float64], grid: TimeGrid, num_cells: int, rng:
 class CellHead(nn.Module):
     """Is the cell forged, from its features alone: a logit, linear in them or through one hidden layer."""
 
+    mean: Tensor
+    """(D,), taken off every row"""
+    deviation: Tensor
+    """(D,), that every row is divided by"""
+
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
@@ -239,7 +244,7 @@ def _check(split: str, windows: Windows, stream: str) -> None:
         kinds |= set(windows[place].truth.tolist())
         if len(kinds) == 2:
             return
-    found = "no clip with this stream" if not len(windows) else f"only {'forged' if True in kinds else 'genuine'} cells"
+    found = "no clip" if not len(windows) else f"only {'forged' if True in kinds else 'genuine'} cells"
     raise ValueError(
         f"the {split} split has {found} in its {stream.lower()} stream, and tuning learns to tell forged cells from "
         "genuine ones; give a dataset with both in its train and dev splits, or tune the other stream's encoder alone"
