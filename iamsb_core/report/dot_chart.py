@@ -22,7 +22,7 @@ class Dot:
     """One number with its range."""
 
     style: int
-    """0 to NUM_STYLES - 1: of its situation"""
+    """0 to NUM_STYLES - 1: of what the row is divided by"""
     x: float
     low: float
     high: float

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from iamsb_core.metrics.bootstrap import Interval
 from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report import templates
 from iamsb_core.report.dot_chart import DotChart, dot_chart
@@ -54,12 +55,16 @@ def render_experiment(report: ExperimentReport) -> str:
 
 
 def _dots(report: ExperimentReport, metric: str) -> DotChart:
-    names = [one.name for one in report.situations]
-    numbers = {}
-    for variant in report.variants:
-        found = {one.situation: one.intervals for one in report.measured if one.variant == variant.name}
-        numbers[variant.name] = {name: known[metric] for name, known in found.items() if metric in known}
-    return dot_chart(numbers, names, label=f"{metric_words(metric)}, percent")
+    """A row for each variant; for each situation instead where there are more of these."""
+    variants, situations = [one.name for one in report.variants], [one.name for one in report.situations]
+    known = {(one.variant, one.situation): one.intervals for one in report.measured if metric in one.intervals}
+    by_situation = len(situations) > len(variants)
+    rows, columns = (situations, variants) if by_situation else (variants, situations)
+    numbers: dict[str, dict[str, Interval]] = {row: {} for row in rows}
+    for (variant, situation), intervals in known.items():
+        row, column = (situation, variant) if by_situation else (variant, situation)
+        numbers[row][column] = intervals[metric]
+    return dot_chart(numbers, columns, label=f"{metric_words(metric)}, percent")
 
 
 def _table(report: ExperimentReport, situation: Situation) -> SituationTable:

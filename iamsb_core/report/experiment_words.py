@@ -10,7 +10,7 @@ from iamsb_core.report.experiment import ExperimentReport, Measured, Situation, 
 
 SIGNIFICANT = 0.05
 _FEW = 3
-"""situations of which every metric's fall is told; of more, the most telling one's"""
+"""situations that are each told in a sentence, with the fall of every metric; more are told in one for each variant"""
 _CONFLICT = 0.0
 """a cosine below it: the two gradients pull apart"""
 
@@ -21,15 +21,16 @@ def finding(report: ExperimentReport) -> tuple[str, ...]:
         return ("Nothing could be measured; see what went wrong.",)
     said: list[str] = []
     metric = report.about.metrics[0]
+    has_many = len(report.situations) > _FEW
     if len(report.variants) > 1:
-        said += [_ranking(report, situation, metric) for situation in report.situations]
+        ranked = report.situations[:1] if has_many else report.situations
+        said += [_ranking(report, situation, metric) for situation in ranked]
+        said += [_tally(report, one.name, metric) for one in report.variants[1:] if has_many]
         said += [_ranking(report, report.situations[0], other) for other in report.about.metrics[1:]]
     if len(report.situations) > 1 and report.about.tells_falls:
-        told = report.about.metrics if len(report.situations) <= _FEW else (metric,)
-        said += [_falls(report, situation, each) for each in told for situation in report.situations[1:]]
-        said += [_worst(report, metric)] if len(report.situations) > _FEW else []
+        said += _all_falls(report, has_many)
     said += _traces(report) + _costs(report)
-    return (*(text for text in said if text), _limits(report))
+    return (*(text for text in said if text), _limits(report) + _luck_of_seeds(report, metric))
 
 
 def _ranking(report: ExperimentReport, situation: Situation, metric: str) -> str:
@@ -56,6 +57,46 @@ def _verdict(found: Difference) -> str:
     if found.p_value >= SIGNIFICANT:
         return f"not told apart (p {found.p_value:.2f})"
     return f"{'better' if found.estimate > 0 else 'worse'} (p {found.p_value:.3f})"
+
+
+def _tally(report: ExperimentReport, variant: str, metric: str) -> str:
+    """Where one is told apart from the reference, of many situations besides the first."""
+    found = {}
+    for situation in report.situations[1:]:
+        one = report.of(variant, situation.name)
+        if one is not None and metric in one.against:
+            found[situation.name] = one.against[metric]
+    if not found:
+        return ""
+    apart = {name: one for name, one in found.items() if one.p_value < SIGNIFICANT}
+    better = [name for name, one in apart.items() if one.estimate > 0]
+    worse = [name for name in apart if name not in better]
+    parts = [f"{word} under {', '.join(names)}" for word, names in (("better", better), ("worse", worse)) if names]
+    parts += [f"not told apart in {len(found) - len(apart)} of {len(found)}"] if len(apart) < len(found) else []
+    return f"{metric_words(metric)} elsewhere: {variant} against {report.variants[0].name} {'; '.join(parts)}."
+
+
+def _all_falls(report: ExperimentReport, has_many: bool) -> list[str]:
+    """By situation, or by variant where there are many situations."""
+    metric, *_ = report.about.metrics
+    if not has_many:
+        return [_falls(report, one, each) for each in report.about.metrics for one in report.situations[1:]]
+    return [*(_falls_of(report, one.name, metric) for one in report.variants), _worst(report, metric)]
+
+
+def _falls_of(report: ExperimentReport, variant: str, metric: str) -> str:
+    """Where one falls from the first situation, the furthest first."""
+    there = [(one.name, report.of(variant, one.name)) for one in report.situations[1:]]
+    falls = {name: one.fall[metric] for name, one in there if one is not None and metric in one.fall}
+    if not falls:
+        return ""
+    certain = sorted((name for name, fall in falls.items() if fall.low > 0), key=lambda name: -falls[name].estimate)
+    what, first = f"{metric_words(metric)} of {variant}", report.situations[0].name
+    if not certain:
+        return f"{what} does not certainly fall from {first} to any of the {len(falls)} others."
+    rest = len(falls) - len(certain)
+    tail = f"; not certainly to the other {rest}" if rest else ""
+    return f"{what} falls from {first} to {', '.join(f'{name} by {_points(falls[name])}' for name in certain)}{tail}."
 
 
 def _falls(report: ExperimentReport, situation: Situation, metric: str) -> str:
@@ -128,6 +169,15 @@ def _limits(report: ExperimentReport) -> str:
         else f"means of {seeds} trainings each: the ranges are over clips, and the seeds' own numbers stand beside them"
     )
     return f"Measured on {clips}; {luck}."
+
+
+def _luck_of_seeds(report: ExperimentReport, metric: str) -> str:
+    """How far the seeds of one variant lie apart in the first situation, where there are several."""
+    numbers = [one.by_seed.get(metric, ()) for one in report.inside(report.situations[0].name)]
+    apart = [max(values) - min(values) for values in numbers if len(values) > 1]
+    if not apart:
+        return ""
+    return f" Seeds of one variant lie up to {100 * max(apart):.1f} points of {metric_words(metric)} apart."
 
 
 def _percent(found: Interval) -> str:

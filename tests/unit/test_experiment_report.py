@@ -141,6 +141,38 @@ def test_the_finding_follows_from_the_numbers(report: ExperimentReport):
     assert finding(replace(report, measured=(), situations=())) == ("Nothing could be measured; see what went wrong.",)
 
 
+def test_many_situations_are_told_by_variant(report: ExperimentReport):
+    """Near falls by 50 in three and far in none; of 4 situations far is better in one, where near fell furthest."""
+    more = tuple(situation(name) for name in ("worse again", "worst"))
+    copies = [replace(one, situation=more[0].name) for one in report.inside("worse")]
+    near, far = report.inside("other clips")
+    near = replace(near, situation="worst", fall={"ap_0.75": Interval(0.6, 0.5, 0.7)})
+    better = replace(far, situation="worst")
+    many = replace(report, situations=(*report.situations, *more), measured=(*report.measured, *copies, near, better))
+    said = finding(many)
+    assert far.against["ap_0.75"].estimate == 1.0
+    assert sum("against it" in one for one in said) == 2, "both metrics, in the first situation alone"
+    tally = next(one for one in said if "elsewhere" in one)
+    assert tally == ("AP@0.75 elsewhere: <far> against near better under other clips, worst; not told apart in 2 of 4.")
+    fallen = next(one for one in said if one.startswith("AP@0.75 of near falls"))
+    assert fallen.startswith("AP@0.75 of near falls from clean to worst by 60.0 points (50.0 to 70.0), worse by 50.0")
+    assert "AP@0.75 of <far> does not certainly fall from clean to any of the 4 others." in said
+
+
+def test_seeds_that_differ_are_told(report: ExperimentReport):
+    """Near has 1 with one seed and 0 with the other."""
+    assert finding(report)[-1].endswith("Seeds of one variant lie up to 100.0 points of AP@0.75 apart.")
+
+
+def test_rows_are_what_there_is_more_of(report: ExperimentReport):
+    """Three situations of two variants: the axis names situations, the key variants."""
+    by_situation = render_experiment(report)
+    assert 'text-anchor="end">other clips</text>' in by_situation
+    assert "<bdi>near</bdi>" in by_situation
+    one = replace(report, situations=report.situations[:1], measured=report.inside("clean"))
+    assert 'text-anchor="end">near</text>' in render_experiment(one)
+
+
 def test_the_page_says_it_all_and_escapes(report: ExperimentReport):
     page = render_experiment(report)
     assert "Is near better?" in page
