@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from iamsb_core.encoders import clip, wavlm
 from iamsb_core.encoders.base import Encoder, EncoderSpec
 from iamsb_core.encoders.load import load_encoder, resolve_spec
-from iamsb_core.encoders.weights import find_weights
+from iamsb_core.encoders.weights import find_weights, quiet_transformers
 from iamsb_core.media.clip import DecodedClip
 
 _PREPROCESSOR = "preprocessor_config.json"
@@ -98,7 +98,8 @@ def save_tuned(encoder: TunableEncoder, folder: Path) -> EncoderSpec:
     unknown = whole.load_state_dict(learned, strict=False).unexpected_keys
     assert not unknown, unknown
     folder.mkdir(parents=True, exist_ok=True)
-    whole.save_pretrained(folder)
+    with quiet_transformers():
+        whole.save_pretrained(folder)
     shutil.copyfile(base / _PREPROCESSOR, folder / _PREPROCESSOR)
     return resolve_spec(replace(spec, weights=str(folder), weights_digest=""))
 

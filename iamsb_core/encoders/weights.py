@@ -73,7 +73,7 @@ def load_frozen(
         raise ValueError(
             f"{folder} holds a model of type {found!r}, not {' or '.join(model_types)}; name another folder"
         )
-    with _quiet_transformers():
+    with quiet_transformers():
         try:
             model, report = model_class.from_pretrained(
                 folder,
@@ -95,7 +95,7 @@ def load_frozen(
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No progress bars and no table of unused keys (a full CLIP's text half) while a model is loaded."""
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415 - seconds to import
 
