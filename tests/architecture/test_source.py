@@ -36,6 +36,9 @@ def named(paths: list[Path]) -> list[str]:
     return [path.relative_to(PROJECT).as_posix() for path in paths]
 
 
+TESTS = sorted((PROJECT / "tests").rglob("*.py"))
+
+
 def imported(tree: ast.AST) -> Iterator[str]:
     """The top-level name of every absolute import, wherever in the file it stands."""
     for node in ast.walk(tree):
@@ -82,6 +85,14 @@ def test_no_unmapped_outside_a_map(path: Path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "unmapped":
             assert id(node) in allowed, f"line {node.lineno}: unmapped outside .map"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=named(TESTS))
+def test_test_file(path: Path):
+    """What several of them share belongs in tests/cases, or in a module of their folder."""
+    text = path.read_text()
+    assert text.count("\n") <= MAX_FILE_LINES, "split the file: one idea each"
+    assert ast.get_docstring(ast.parse(text)), "say in the first line what the file is for"
 
 
 def test_tests_are_no_packages():

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from batches import chosen, forged_batch, padded
+from learning import learn, lowest_tiou
 
 import iamsb_core.systems  # noqa: F401 - registers them all
 from iamsb_core.configuration import parse
@@ -19,9 +21,8 @@ from iamsb_core.digest import plain
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.encoders.load import encoder_specs
 from iamsb_core.localization.proposals import ClipProposals
-from iamsb_core.manifest import STREAMS, Modality, stream_name
+from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, create_system, system_names, system_type
-from iamsb_core.systems.segments import pairwise_tiou
 from iamsb_core.training.model_folder import ModelCard, load_model, save_model
 from iamsb_core.training.recipes import training_recipe
 
@@ -68,97 +69,9 @@ def made(name: str, *, scrambled: bool = True) -> System[Any]:
     return system
 
 
-def stream(
-    modality: Modality, seconds: Sequence[float], truth: Sequence[list[tuple[float, float]]], absent: Sequence[int]
-) -> StreamBatch:
-    """Noise with a direction of its own in the cells of a forgery; rows of `absent` have no such stream."""
-    spec = SPECS.of(modality)
-    seed = modality.value
-    values, valid = _track(seconds, truth, absent, dim=spec.dim, hop_seconds=spec.hop_seconds, seed=seed)
-    fine: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None)
-    if spec.fine_dim:
-        hop_seconds = spec.fine_hop_seconds
-        fine = _track(seconds, truth, absent, dim=spec.fine_dim, hop_seconds=hop_seconds, seed=seed + 10)
-    shares = tuple(
-        torch.tensor([] if row in absent else segments, dtype=torch.float32).reshape(-1, 2) / length
-        for row, (segments, length) in enumerate(zip(truth, seconds, strict=True))
-    )
-    return StreamBatch(values, valid, spec.hop_seconds, shares, *fine, spec.fine_hop_seconds)
-
-
-def _track(
-    seconds: Sequence[float],
-    truth: Sequence[list[tuple[float, float]]],
-    absent: Sequence[int],
-    *,
-    dim: int,
-    hop_seconds: float,
-    seed: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(seed)
-    direction = 2.0 * rng.standard_normal(dim)
-    counts = [0 if row in absent else round(length / hop_seconds) for row, length in enumerate(seconds)]
-    values = torch.zeros(len(seconds), max(*counts, 1), dim)
-    valid = torch.zeros(values.shape[:2], dtype=torch.bool)
-    for row, (count, segments) in enumerate(zip(counts, truth, strict=True)):
-        features = rng.standard_normal((count, dim))
-        centres = (np.arange(count) + 0.5) * hop_seconds
-        for start, end in segments:
-            features[(centres >= start) & (centres < end)] += direction
-        values[row, :count], valid[row, :count] = torch.from_numpy(features), True
-    return values, valid
-
-
 def batch(*, silent: Sequence[int] = (), blind: Sequence[int] = (), rows: Sequence[int] = range(4)) -> Batch:
     """The clips of `rows`, the same numbers whichever are asked for; without sound in `silent`, picture in `blind`."""
-    whole = Batch(
-        stream(Modality.AUDIO, SECONDS, TRUTH[Modality.AUDIO], silent),
-        stream(Modality.VISUAL, SECONDS, TRUTH[Modality.VISUAL], blind),
-        torch.tensor(SECONDS),
-        tuple(f"clip {row}" for row in range(4)),
-    )
-    index = torch.tensor(list(rows))
-    return replace(
-        whole,
-        audio=_rows(whole.audio, index),
-        visual=_rows(whole.visual, index),
-        duration_seconds=whole.duration_seconds[index],
-        video_ids=tuple(whole.video_ids[row] for row in rows),
-    )
-
-
-def _rows(given: StreamBatch, index: torch.Tensor) -> StreamBatch:
-    """Those clips, padded to the longest of them."""
-
-    def cut(values: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        num_cells = max(1, int(valid[index].sum(dim=1).max()))
-        return values[index, :num_cells], valid[index, :num_cells]
-
-    values, valid = cut(given.values, given.valid)
-    truth = tuple(given.truth[row] for row in index.tolist())
-    if given.fine_values is None or given.fine_valid is None:
-        return replace(given, values=values, valid=valid, truth=truth)
-    fine_values, fine_valid = cut(given.fine_values, given.fine_valid)
-    return replace(given, values=values, valid=valid, truth=truth, fine_values=fine_values, fine_valid=fine_valid)
-
-
-def padded(given: StreamBatch, before: int, after: int) -> StreamBatch:
-    """The same clips, later in a longer padding that is filled with what must not be read."""
-
-    def widened(values: torch.Tensor, valid: torch.Tensor, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, cells, dim = values.shape
-        wide = torch.full((rows, cells + scale * (before + after), dim), 77.0)
-        seen = torch.zeros(wide.shape[:2], dtype=torch.bool)
-        place = slice(scale * before, scale * before + cells)
-        wide[:, place] = torch.where(valid[..., None], values, 77.0)
-        seen[:, place] = valid
-        return wide, seen
-
-    values, valid = widened(given.values, given.valid, 1)
-    if given.fine_values is None or given.fine_valid is None:
-        return replace(given, values=values, valid=valid)
-    fine_values, fine_valid = widened(given.fine_values, given.fine_valid, 4)
-    return replace(given, values=values, valid=valid, fine_values=fine_values, fine_valid=fine_valid)
+    return chosen(forged_batch(SPECS, SECONDS, TRUTH, strength=2.0, silent=silent, blind=blind), rows)
 
 
 def proposals(system: System[Any], given: Batch) -> list[ClipProposals]:
@@ -222,8 +135,7 @@ def test_batch_mates_change_nothing(name: str) -> None:
 @pytest.mark.parametrize(("before", "after"), [(0, 9), (3, 2)])
 def test_a_clip_may_stand_anywhere_in_its_padding(name: str, before: int, after: int) -> None:
     system, given = made(name), batch()
-    moved = replace(given, audio=padded(given.audio, before, after), visual=padded(given.visual, before, after))
-    for found, expected in zip(proposals(system, moved), proposals(system, given), strict=True):
+    for found, expected in zip(proposals(system, padded(given, before, after)), proposals(system, given), strict=True):
         assert_same(found, expected)
 
 
@@ -321,33 +233,9 @@ def test_one_batch_is_learned_by_heart(name: str) -> None:
     """The total falls, each truth is among the first proposals, and the clip score tells forged from genuine."""
     given, system = batch(), made(name, scrambled=False).train()
     system.fit_normalisation([given])
-    num_steps = 50
-    optimizer = torch.optim.AdamW(system.parameters(), lr=7e-3, weight_decay=0.0, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 7e-3, total_steps=num_steps, pct_start=0.2)
-    totals = []
-    for _ in range(num_steps):
-        losses = system.losses(system(given), given)
-        optimizer.zero_grad()
-        system.backward(losses)
-        torch.nn.utils.clip_grad_norm_(system.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        totals.append(losses["total"].item())
+    totals = learn(system, given, num_steps=50, learning_rate=7e-3)
     assert np.mean(totals[-5:]) < 0.5 * np.mean(totals[:5])
     clips = proposals(system.eval(), given)
     assert lowest_tiou(clips, given) > 0.8
     *forged, genuine = (clip.clip_score for clip in clips)
     assert min(forged) > genuine
-
-
-def lowest_tiou(clips: Sequence[ClipProposals], given: Batch) -> float:
-    """Over all truths, the tiou of the best of as many top proposals as the clip has truths in the stream."""
-    found = []
-    for row, clip in enumerate(clips):
-        for modality in STREAMS:
-            truth = given.stream(modality).truth[row]
-            if len(truth):
-                top = torch.from_numpy(clip.of(modality)[: len(truth), :2]) / clip.duration_seconds
-                found.append(pairwise_tiou(top, truth).amax(dim=0).min().item())
-    assert len(found) == 4, [stream_name(modality) for modality in STREAMS]
-    return min(found)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import noise_batch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.data.batch import Batch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.fpn_transformer import FpnTransformer, FpnTransformerConfig, paper, published
 from iamsb_core.systems.fpn_transformer.blocks import Recurrence
@@ -31,13 +32,7 @@ def made(config: FpnTransformerConfig) -> FpnTransformer:
 
 def batch(seconds: float = 1.2) -> Batch:
     """One clip with a forgery in either stream."""
-    torch.manual_seed(1)
-    truth = (torch.tensor([[0.25, 0.6]]),)
-    streams = []
-    for rate, dim in ((50, 6), (25, 5)):
-        values = torch.randn(1, round(seconds * rate), dim)
-        streams.append(StreamBatch(values, torch.ones(values.shape[:2], dtype=torch.bool), 1.0 / rate, truth))
-    return Batch(streams[0], streams[1], torch.tensor([seconds]), ("clip",))
+    return noise_batch(STREAMS, [torch.tensor([[0.25, 0.6]])], seconds=seconds)
 
 
 def difference(theta: float, kind: str, weight: tuple[float, float, float], x: list[float]) -> list[float]:

@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
+from batches import GENUINE, noise_batch
+from tiny_iamsb import PLAIN_STREAMS, small
 
-from iamsb_core.data.batch import Batch, StreamBatch
-from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.report.bridge_drawing import bridge_drawing
-from iamsb_core.systems.iamsb import Iamsb, compact
+from iamsb_core.systems.iamsb import Iamsb
 from iamsb_core.systems.iamsb.explain import boundary_paths, budget_reason, top_matches
 from iamsb_core.systems.iamsb.proposals import final_segments
 from iamsb_core.training.reconfigure import reconfigured
 
-STREAMS = Streams(
-    audio=StreamSpec(encoder_identity="a", dim=6, hop_seconds=0.02),
-    visual=StreamSpec(encoder_identity="v", dim=5, hop_seconds=0.04),
-)
-
-
-def system() -> Iamsb:
-    """In evaluation, every parameter moved off its initial value."""
-    torch.manual_seed(0)
-    made = Iamsb(replace(compact(), dim=16, num_heads=2), STREAMS).eval()
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    return made
-
-
-def batch() -> Batch:
-    """Two clips of 2 s with both streams."""
-    generator = torch.Generator().manual_seed(1)
-    audio, visual = (
-        StreamBatch(
-            torch.randn(2, round(2 / spec.hop_seconds), spec.dim, generator=generator),
-            torch.ones(2, round(2 / spec.hop_seconds), dtype=torch.bool),
-            spec.hop_seconds,
-            (torch.zeros(0, 2),) * 2,
-        )
-        for spec in (STREAMS.audio, STREAMS.visual)
-    )
-    return Batch(audio, visual, torch.full((2,), 2.0), ("x", "y"))
+CLIPS = noise_batch(PLAIN_STREAMS, [GENUINE] * 2)
 
 
 #  sound p0 [0 1] p1 [0 1.1] (the same) p2 [5 6];  picture q0 [0 1] q1 [8 9]
@@ -74,7 +44,7 @@ def test_pairs_hold_no_more_than_the_whole_mass() -> None:
 
 
 def test_paths_begin_with_the_prior_and_end_where_the_segment_lies() -> None:
-    made, given = system(), batch()
+    made, given = small(), CLIPS
     with torch.no_grad():
         outputs = made(given)
         told = made.explain(outputs, given)
@@ -99,10 +69,10 @@ def test_paths_begin_with_the_prior_and_end_where_the_segment_lies() -> None:
 
 
 def test_the_budget_of_one_stream_needs_no_reason() -> None:
-    made = reconfigured(system(), {"budget": {"num_steps": 0}})
+    made = reconfigured(small(), {"budget": {"num_steps": 0}})
     assert isinstance(made, Iamsb)
     with torch.no_grad():
-        outputs = made(batch())
+        outputs = made(CLIPS)
     assert budget_reason(outputs, 0, 0.5) == "0 steps for the sound and 0 for the picture: nothing weighs the streams"
     paths = boundary_paths(outputs, 0, 2.0)["visual"]
     assert {stage["bridge"] for path in paths for stage in path["stages"]} == {"prior", "coarse"}

@@ -7,45 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import noise_batch
+from tiny_iamsb import PLAIN_STREAMS, SMALL, small
 
 import iamsb_core.systems.iamsb.ranking as ranking_module
-from iamsb_core.data.batch import Batch, StreamBatch
-from iamsb_core.encoders.base import Streams, StreamSpec
-from iamsb_core.systems.iamsb import Iamsb, compact
-from iamsb_core.systems.iamsb.config import OutputConfig
+from iamsb_core.data.batch import Batch
+from iamsb_core.systems.iamsb import Iamsb
 from iamsb_core.systems.iamsb.proposals import claims
 from iamsb_core.systems.iamsb.ranking import ProposalRanking, hit_share, ranking_features
 
-STREAMS = Streams(
-    audio=StreamSpec(encoder_identity="a", dim=6, hop_seconds=0.02),
-    visual=StreamSpec(encoder_identity="v", dim=5, hop_seconds=0.04),
-)
-SMALL = replace(compact(), dim=16, num_heads=2)
-
-
-def system(output: OutputConfig | None = None) -> Iamsb:
-    """In evaluation, every parameter moved off its initial value."""
-    torch.manual_seed(0)
-    made = Iamsb(SMALL if output is None else replace(SMALL, output=output), STREAMS).eval()
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    return made
-
-
-def batch(num_clips: int) -> Batch:
-    """Clips of 2 s, each forged in both streams over most of its length."""
-    generator = torch.Generator().manual_seed(1)
-    audio, visual = (
-        StreamBatch(
-            torch.randn(num_clips, round(2 / spec.hop_seconds), spec.dim, generator=generator),
-            torch.ones(num_clips, round(2 / spec.hop_seconds), dtype=torch.bool),
-            spec.hop_seconds,
-            (torch.tensor([[0.1, 0.9]]),) * num_clips,
-        )
-        for spec in (STREAMS.audio, STREAMS.visual)
-    )
-    return Batch(audio, visual, torch.full((num_clips,), 2.0), tuple(f"clip {row}" for row in range(num_clips)))
+CLIPS = noise_batch(PLAIN_STREAMS, [torch.tensor([[0.1, 0.9]])] * 6)
+"""each forged in both streams over most of its length"""
 
 
 @pytest.fixture
@@ -93,7 +65,7 @@ def test_too_few_hits_leave_it_at_rest() -> None:
 
 @pytest.mark.usefixtures("_few_are_enough")
 def test_scores_are_fitted_to_clips_and_travel_with_the_weights() -> None:
-    made, given = system(), batch(6)
+    made, given = small(), CLIPS
     before = [clip.audio for clip in made.propose(made(given), given)]
     made.fit_scores([with_truth(made, given)])
     assert [network.ranking.is_fitted for network in made.stream_networks()] == [True, True]
@@ -104,20 +76,20 @@ def test_scores_are_fitted_to_clips_and_travel_with_the_weights() -> None:
     best = made.stream_networks()[0].ranking(features).amax(dim=1)
     np.testing.assert_allclose([clip.audio[0, 2] for clip in after], best.numpy(), rtol=1e-5)
     assert not np.array_equal(before[0], after[0].audio)
-    other = system()
+    other = small()
     other.load_state_dict(made.state_dict())
     again = other.propose(other(given), given)
     for clip, same in zip(after, again, strict=True):
         np.testing.assert_array_equal(clip.fused, same.fused)
-    pooled = system(replace(SMALL.output, ranking="pooled"))
+    pooled = small(replace(SMALL, output=replace(SMALL.output, ranking="pooled")))
     pooled.load_state_dict(made.state_dict())
     np.testing.assert_array_equal(pooled.propose(pooled(given), given)[0].audio, before[0])
 
 
 def test_a_model_of_before_is_at_rest() -> None:
-    made = system()
+    made = small()
     old = {name: value for name, value in made.state_dict().items() if "ranking" not in name}
-    other = system()
+    other = small()
     other.stream_networks()[0].ranking.coefficients.fill_(1.0)
     other.load_state_dict(old)
     assert not other.stream_networks()[0].ranking.is_fitted
@@ -127,8 +99,8 @@ def test_a_model_of_before_is_at_rest() -> None:
 
 @pytest.mark.usefixtures("_few_are_enough")
 def test_a_stream_that_no_clip_has_keeps_its_ranking() -> None:
-    made = system()
-    given = with_truth(made, batch(6))
+    made = small()
+    given = with_truth(made, CLIPS)
     silent = replace(given.audio, valid=torch.zeros_like(given.audio.valid), truth=(torch.zeros(0, 2),) * 6)
     made.fit_scores([replace(given, audio=silent)])
     assert [network.ranking.is_fitted for network in made.stream_networks()] == [False, True]

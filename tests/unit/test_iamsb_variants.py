@@ -7,46 +7,17 @@ from typing import Any, cast
 
 import pytest
 import torch
+from batches import GENUINE, noise_batch
+from tiny_iamsb import PLAIN_STREAMS, SMALL, small
 
 import iamsb_core.systems.iamsb.dense as dense_module
-from iamsb_core.data.batch import Batch, StreamBatch
-from iamsb_core.encoders.base import Streams, StreamSpec
-from iamsb_core.systems.iamsb import Iamsb, IamsbConfig, compact
+from iamsb_core.systems.iamsb import IamsbConfig, compact
 from iamsb_core.systems.iamsb.config import BudgetConfig
 from iamsb_core.systems.iamsb.dense import pooled_scores
 from iamsb_core.systems.iamsb.variants import FULL, SweepPoints, variants
 from iamsb_core.training.reconfigure import reconfigured
 
-STREAMS = Streams(
-    audio=StreamSpec(encoder_identity="a", dim=6, hop_seconds=0.02),
-    visual=StreamSpec(encoder_identity="v", dim=5, hop_seconds=0.04),
-)
-SMALL = replace(compact(), dim=16, num_heads=2)
-
-
-def system() -> Iamsb:
-    """In evaluation, every parameter moved off its initial value."""
-    torch.manual_seed(0)
-    made = Iamsb(SMALL, STREAMS).eval()
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    return made
-
-
-def batch() -> Batch:
-    """Two clips of 2 s with both streams."""
-    generator = torch.Generator().manual_seed(1)
-    made = [
-        StreamBatch(
-            torch.randn(2, round(2 / spec.hop_seconds), spec.dim, generator=generator),
-            torch.ones(2, round(2 / spec.hop_seconds), dtype=torch.bool),
-            spec.hop_seconds,
-            (torch.zeros(0, 2),) * 2,
-        )
-        for spec in (STREAMS.audio, STREAMS.visual)
-    ]
-    return Batch(made[0], made[1], torch.full((2,), 2.0), ("x", "y"))
+CLIPS = noise_batch(PLAIN_STREAMS, [GENUINE] * 2)
 
 
 #  confidence .64, evidence .25:  weight 0 -> .64;  .5 -> .8 * .5 = .4;  1 -> .25
@@ -80,7 +51,7 @@ def test_sweeps_that_are_not_there_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_every_point_without_a_training_runs_on_the_full_weights() -> None:
-    full, given = system(), batch()
+    full, given = small(), CLIPS
     with torch.no_grad():
         usual = full(given)
         for one in variants(SMALL, SweepPoints()):
@@ -96,7 +67,7 @@ def test_every_point_without_a_training_runs_on_the_full_weights() -> None:
 
 
 def test_even_budgets_ask_nobody() -> None:
-    made, given = reconfigured(system(), {"budget": {"allocation": "even"}}), batch()
+    made, given = reconfigured(small(), {"budget": {"allocation": "even"}}), CLIPS
     with torch.no_grad():
         outputs = made(given)
     assert set(outputs.num_steps) == {(SMALL.budget.num_steps // 2,) * 2}
@@ -105,9 +76,9 @@ def test_even_budgets_ask_nobody() -> None:
 
 def test_what_weights_depend_on_cannot_be_changed_after_training() -> None:
     with pytest.raises(ValueError, match="cannot be changed after its training"):
-        reconfigured(system(), {"dim": 32})
+        reconfigured(small(), {"dim": 32})
     with pytest.raises(ValueError, match="num_witnes"):
-        reconfigured(system(), {"witness": {"num_witnes": 3}})
+        reconfigured(small(), {"witness": {"num_witnes": 3}})
 
 
 def test_steps_are_none_or_cover_their_floors() -> None:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from batches import shifted_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.cells import Cells, covered, joint_grid
 from iamsb_core.systems.macb_df import MacbConfig, MacbDf
@@ -206,26 +206,9 @@ def test_a_cell_is_forged_where_its_centre_is() -> None:
 # --- the system
 
 
-def clips(num_clips: int = 6, seconds: float = 2.0) -> Batch:
-    """Cells inside a forgery are shifted by one deviation in the stream that is forged."""
-    generator = torch.Generator().manual_seed(3)
-    truth = [torch.tensor([[0.3, 0.6]]) if row % 3 else torch.zeros(0, 2) for row in range(num_clips)]
-    none = torch.zeros(0, 2)
-    streams = []
-    for spec, forged in ((STREAMS.audio, 1), (STREAMS.visual, 2)):
-        length = round(seconds / spec.hop_seconds)
-        values = torch.randn(num_clips, length, spec.dim, generator=generator)
-        own = tuple(one if row % 3 == forged else none for row, one in enumerate(truth))
-        for row, segments in enumerate(own):
-            for start, end in segments.tolist():
-                values[row, round(start * length) : round(end * length)] += 1.5
-        streams.append(StreamBatch(values, torch.ones(num_clips, length, dtype=torch.bool), spec.hop_seconds, own))
-    return Batch(*streams, torch.full((num_clips,), seconds), tuple(map(str, range(num_clips))))
-
-
 def test_it_overfits_one_batch_and_its_cosines_are_told() -> None:
     torch.manual_seed(0)
-    batch, made = clips(), MacbDf(TINY, STREAMS)
+    batch, made = shifted_batch(STREAMS), MacbDf(TINY, STREAMS)
     made.fit_normalisation([batch])
     optimizer = torch.optim.AdamW(made.parameters(), lr=1e-2)
     for _ in range(60):
@@ -247,7 +230,7 @@ def test_it_overfits_one_batch_and_its_cosines_are_told() -> None:
 
 def test_without_conflict_its_gradient_is_that_of_the_total() -> None:
     torch.manual_seed(0)
-    batch = clips()
+    batch = shifted_batch(STREAMS)
     config = MacbConfig(**{**TINY.__dict__, "pareto": ParetoConfig(enabled=False), "loss": MacbLossConfig()})
     gradients = []
     for own in (True, False):

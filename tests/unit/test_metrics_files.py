@@ -5,36 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lavdf_labels import LAVDF_ENTRY, save
 
 from iamsb_core.metrics.fast_json import read_plain_rows
 from iamsb_core.metrics.files import Scoring, read_predictions, score
-
-LAVDF_ENTRY = {
-    "file": "test/000001.mp4",
-    "n_fakes": 1,
-    "fake_periods": [[1.0, 2.0]],
-    "duration": 8.0,
-    "original": None,
-    "modify_video": False,
-    "modify_audio": True,
-    "split": "test",
-    "video_frames": 200,
-    "audio_channels": 1,
-    "audio_frames": 128000,
-}
-
-
-def save(path: Path, document: Any) -> Path:
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return path
-
 
 # --- predictions ---
 

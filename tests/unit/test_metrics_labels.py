@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
+from lavdf_labels import LAVDF_ENTRY, save
 
 from iamsb_core.manifest import Modality
 from iamsb_core.metrics.files import read_labels
-
-LAVDF_ENTRY = {
-    "file": "test/000001.mp4",
-    "n_fakes": 1,
-    "fake_periods": [[1.0, 2.0]],
-    "duration": 8.0,
-    "original": None,
-    "modify_video": False,
-    "modify_audio": True,
-    "split": "test",
-    "video_frames": 200,
-    "audio_channels": 1,
-    "audio_frames": 128000,
-}
-
-
-def save(path: Path, document: Any) -> Path:
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return path
 
 
 def test_lavdf_labels(tmp_path):

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import shifted_batch
 
-from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams, StreamSpec
 from iamsb_core.systems.mmms_ba import MmmsBa, MmmsBaConfig
 from iamsb_core.systems.mmms_ba.attention import across, bimodal, gated, within
@@ -51,30 +51,12 @@ def test_the_other_modes_by_hand() -> None:
     assert [one.item() for one in within(sequences, seen)] == pytest.approx([1.0, math.log(3.0) ** 2])
 
 
-def clips(streams: Streams, num_clips: int = 6, seconds: float = 2.0) -> Batch:
-    """Cells inside a forgery are shifted in the stream that is forged."""
-    generator = torch.Generator().manual_seed(3)
-    truth = [torch.tensor([[0.3, 0.6]]) if row % 3 else torch.zeros(0, 2) for row in range(num_clips)]
-    batches = []
-    for spec, forged in ((streams.audio, 1), (streams.visual, 2)):
-        length = round(seconds / spec.hop_seconds)
-        values = torch.randn(num_clips, length, spec.dim, generator=generator)
-        own = tuple(one if row % 3 == forged else torch.zeros(0, 2) for row, one in enumerate(truth))
-        for row, segments in enumerate(own):
-            for start, end in segments.tolist():
-                values[row, round(start * length) : round(end * length)] += 1.5
-        valid = torch.ones(num_clips, length, dtype=torch.bool)
-        fine = (values, valid, spec.fine_hop_seconds) if spec.fine_dim else ()
-        batches.append(StreamBatch(values, valid, spec.hop_seconds, own, *fine))
-    return Batch(*batches, torch.full((num_clips,), seconds), tuple(map(str, range(num_clips))))
-
-
 @pytest.mark.parametrize("mode", ["mmms-ba", "mmus-sa", "ms-sa"])
 @pytest.mark.parametrize("modalities", [None, ("audio", "lips"), ("audio", "face")])
 def test_every_mode_with_every_subset_gives_finite_losses(mode: str, modalities: tuple[str, ...] | None) -> None:
     torch.manual_seed(0)
     made = MmmsBa(replace(TINY, mode=mode, modalities=modalities), WITH_LIPS)
-    batch = clips(WITH_LIPS, 3, 1.0)
+    batch = shifted_batch(WITH_LIPS, 3, 1.0)
     losses = made.losses(made(batch), batch)
     made.backward(losses)
     assert torch.isfinite(losses["total"])

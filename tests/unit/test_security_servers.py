@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from loopback import free_port
 
 from flows.services import HOST, _credentials
 from storage.home import Home
@@ -70,11 +70,6 @@ def test_up_tells_its_server_who_asks(variable: str, monkeypatch: pytest.MonkeyP
     assert _credentials() == {}
     monkeypatch.setenv(variable, "me:secret")
     assert _credentials() == {"Authorization": "Basic bWU6c2VjcmV0"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def status(url: str, who: str | None = None, body: Any = None) -> int:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import GENUINE, noise_batch
 
-from iamsb_core.data.batch import Batch, StreamBatch
+from iamsb_core.data.batch import Batch
 from iamsb_core.encoders.base import Streams, StreamSpec
+from iamsb_core.systems.cells import Cells
 from iamsb_core.systems.pyramid.levels import Level
 from iamsb_core.systems.ummaformer import UmmaFormer, UmmaFormerConfig, paper
 from iamsb_core.systems.ummaformer.clock import on_one_clock
@@ -32,22 +34,13 @@ TINY = UmmaFormerConfig(
 
 def batch(*forged: bool) -> Batch:
     """Clips of one second, with a forged sound where it is said so."""
-    torch.manual_seed(1)
-    audio, visual = (
-        StreamBatch(
-            torch.randn(len(forged), rate, dim),
-            torch.ones(len(forged), rate, dtype=torch.bool),
-            1.0 / rate,
-            tuple(torch.tensor([[0.25, 0.6]])[: int(one and rate == 50)] for one in forged),
-        )
-        for rate, dim in ((50, 6), (25, 5))
-    )
-    return Batch(audio, visual, torch.ones(len(forged)), tuple(map(str, range(len(forged)))))
+    truth = [torch.tensor([[0.25, 0.6]]) if one else GENUINE for one in forged]
+    return noise_batch(STREAMS, truth, visual_truth=[GENUINE] * len(forged), seconds=1.0)
 
 
 def test_the_common_clock_by_hand() -> None:
-    audio = torch.tensor([[[1.0], [2.0], [3.0], [4.0]]]), torch.ones(1, 4, dtype=torch.bool), 0.02
-    visual = torch.tensor([[[10.0], [30.0]]]), torch.ones(1, 2, dtype=torch.bool), 0.04
+    audio = Cells(torch.tensor([[[1.0], [2.0], [3.0], [4.0]]]), torch.ones(1, 4, dtype=torch.bool), 0.02)
+    visual = Cells(torch.tensor([[[10.0], [30.0]]]), torch.ones(1, 2, dtype=torch.bool), 0.04)
     cells = on_one_clock(audio, visual, torch.tensor([0.08]))
     # centres of 20 ms cells on 40 ms cells with centres at 20 and 60 ms: 10, 30, 50, 70 ms
     assert cells.values[0].tolist() == [[1.0, 10.0], [2.0, 15.0], [3.0, 25.0], [4.0, 30.0]]
@@ -56,8 +49,8 @@ def test_the_common_clock_by_hand() -> None:
 
 
 def test_a_stream_that_ends_early_or_is_not_there_is_zero_and_not_known() -> None:
-    audio = torch.ones(2, 4, 1), torch.tensor([[True, False, False, False], [False] * 4]), 0.02
-    visual = torch.ones(2, 2, 1), torch.tensor([[True, True], [True, True]]), 0.04
+    audio = Cells(torch.ones(2, 4, 1), torch.tensor([[True, False, False, False], [False] * 4]), 0.02)
+    visual = Cells(torch.ones(2, 2, 1), torch.tensor([[True, True], [True, True]]), 0.04)
     cells = on_one_clock(audio, visual, torch.tensor([0.08, 0.08]))
     # one cell more than the stream has may be read: clocks of streams differ by up to a cell
     assert cells.known[0, :, 0].tolist() == [True, True, False, False]
