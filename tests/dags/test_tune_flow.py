@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.bench import Terms
+from flows.bench import Bench, Terms
 from flows.compare import Contest
 from flows.experiment import ExperimentConfig, experiment
 from flows.experiments import EXPERIMENTS
@@ -57,6 +57,23 @@ def test_a_pair_is_tuned_once(home: Path, tiny_dataset: Path, pair: str):
     assert mended.tuned[0].weights_digest == done.tuned[0].weights_digest, "the same seed, the same weights"
 
 
+@pytest.mark.usefixtures("prefect_server")
+def test_a_variant_whose_encoders_learn_first(home: Path, tiny_dataset: Path, pair: str):
+    """A system is trained on the features of what was tuned, and remembers which encoder it needs."""
+    encoders = f"{pair.partition('+')[0]}+handcrafted,5hz"
+    terms = Terms(size="compact", epochs=1, num_clips=4, encoders=encoders, tuning=QUICK)
+    bench = Bench(Contest(root=tiny_dataset), terms)
+    trained = bench.train(Variant(name="last block", system="macb-df", tuning={"blocks": 1}), 0)
+    card = load_model(trained.folder / "model").card
+    folder = Path(card.audio_encoder.weights)
+    assert folder.parent == home / "encoders"
+    record = json.loads((folder / "tuning.json").read_text())
+    assert record["config"]["num_clips"] == 4, "on no other clips than the system"
+    assert record["tuned"]["weights_digest"] == card.audio_encoder.weights_digest
+    assert card.visual_encoder.name == "handcrafted-video"
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_frozen_against_tuned(home: Path, tiny_dataset: Path, pair: str, monkeypatch: pytest.MonkeyPatch):
     """One command trains the same system on the features of each; a model remembers which encoders it needs."""
