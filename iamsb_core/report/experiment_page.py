@@ -27,6 +27,7 @@ class SituationTable:
     metrics: tuple[str, ...]
     rows: tuple[Measured, ...]
     best: dict[str, float]
+    """of each metric that more than one of them has"""
     has_streams: bool
 
 
@@ -71,7 +72,8 @@ def _table(report: ExperimentReport, situation: Situation) -> SituationTable:
     rows = report.inside(situation.name)
     known = [name for row in rows for name in row.intervals if name not in ("score", "final")]
     names = tuple(dict.fromkeys(known))
-    best = {name: max(row.intervals[name].estimate for row in rows if name in row.intervals) for name in names}
+    known_of = {name: [row.intervals[name].estimate for row in rows if name in row.intervals] for name in names}
+    best = {name: max(values) for name, values in known_of.items() if len(values) > 1}
     has_streams = any(row.streams for row in rows)
     return SituationTable(situation=situation, metrics=names, rows=rows, best=best, has_streams=has_streams)
 

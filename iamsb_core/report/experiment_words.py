@@ -22,11 +22,10 @@ def finding(report: ExperimentReport) -> tuple[str, ...]:
     said: list[str] = []
     metric = report.about.metrics[0]
     has_many = len(report.situations) > _FEW
-    if len(report.variants) > 1:
-        ranked = report.situations[:1] if has_many else report.situations
-        said += [_ranking(report, situation, metric) for situation in ranked]
-        said += [_tally(report, one.name, metric) for one in report.variants[1:] if has_many]
-        said += [_ranking(report, report.situations[0], other) for other in report.about.metrics[1:]]
+    ranked = report.situations[:1] if has_many or len(report.variants) == 1 else report.situations
+    said += [_ranking(report, situation, metric) for situation in ranked]
+    said += [_tally(report, one.name, metric) for one in report.variants[1:] if has_many]
+    said += [_ranking(report, report.situations[0], other) for other in report.about.metrics[1:]]
     if len(report.situations) > 1 and report.about.tells_falls:
         said += _all_falls(report, has_many)
     said += _traces(report) + _costs(report)

@@ -164,6 +164,17 @@ def test_seeds_that_differ_are_told(report: ExperimentReport):
     assert finding(report)[-1].endswith("Seeds of one variant lie up to 100.0 points of AP@0.75 apart.")
 
 
+def test_one_variant_alone(report: ExperimentReport):
+    """Its numbers are told, and nothing is the best or stands against anything."""
+    near = tuple(one for one in report.measured if one.variant == "near")
+    alone = replace(report, variants=report.variants[:1], measured=near)
+    assert finding(alone)[0] == "AP@0.75 (clean): near 50.0 (50.0 to 50.0)."
+    page = render_experiment(alone)
+    assert 'class="best"' not in page
+    assert "A star marks" not in page
+    assert 'class="best"' in render_experiment(report)
+
+
 def test_rows_are_what_there_is_more_of(report: ExperimentReport):
     """Three situations of two variants: the axis names situations, the key variants."""
     by_situation = render_experiment(report)
