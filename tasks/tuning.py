@@ -11,7 +11,7 @@ from prefect import task
 
 from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
-from iamsb_core.encoders.tunable import load_tunable, save_tuned
+from iamsb_core.encoders.tunable import load_tunable, save_tuned, unfreeze
 from iamsb_core.encoders.weights import weights_digest
 from iamsb_core.manifest import Manifest
 from iamsb_core.report.build import software_versions
@@ -61,6 +61,7 @@ def tune_encoder(job: TuneJob) -> TunedEncoder:
 
 def _tune(run: TrackedRun, job: TuneJob, manifest: Manifest) -> TunedEncoder:
     encoder, config = load_tunable(job.spec, job.device), job.config
+    unfreeze(encoder, config.blocks)  # more blocks than there are is told before anything is decoded
     train = gather(job, encoder, some_of(manifest.split("train").labelled(), config.num_clips))
     dev = gather(job, encoder, some_of(manifest.split("dev").labelled(), config.num_dev_clips))
     tuner = EncoderTuner(encoder, train, dev, config, job.device)

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from flows.commands.experiment import fields_of
+from flows.terminal import UsageError
 from flows.tune import TuneFlowConfig
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.encoders.load import encoder_specs, load_encoder, pair_name, resolve_spec
@@ -166,6 +168,16 @@ def test_the_same_seed_gives_the_same_weights_and_dev_chooses_the_epoch(tiny_enc
     assert max(one.dev_auc for one in epochs if one.is_tuning) > 0.9, "bright cells are easily told"
     shorter = replace(QUICK, blocks=None, seed=3, head_width=4)
     assert len(tuned(spec, shorter)[1]) == len(epochs)
+
+
+def test_settings_of_the_command_line():
+    assert fields_of("epochs=8, blocks=null,encoder_learning_rate=1e-4") == {
+        "epochs": 8, "blocks": None, "encoder_learning_rate": 1e-4,
+    }  # fmt: skip
+    assert fields_of("") == {}
+    for text in ("epochs", "epochs=", "=3", "epochs=many"):
+        with pytest.raises(UsageError, match="NAME=NUMBER"):
+            fields_of(text)
 
 
 def test_a_pair_has_the_name_that_it_is_read_by():
