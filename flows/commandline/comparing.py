@@ -3,12 +3,25 @@
 # ruff: noqa: PLR0917 - the parameters of a Typer command are its options
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commandline.options import Debug, Device, Encoders, Json, Name, Root, app, carry_out
+from flows.commandline.options import (
+    Debug,
+    Device,
+    Encoders,
+    Json,
+    Name,
+    PageFolder,
+    Protocol,
+    Root,
+    Seeds,
+    Size,
+    Split,
+    app,
+    carry_out,
+)
 
 
 @app.command()
@@ -19,14 +32,14 @@ def compare(
     systems: Annotated[
         str, typer.Option(help="Names with commas; the others are compared with the first (default: all, iamsb first).")
     ] = "",
-    seeds: Annotated[str, typer.Option(help="Numbers with commas; every system is trained with each.")] = "0,1,2",
-    size: Annotated[str, typer.Option(help="paper or compact, for everyone; auto: by the machine.")] = "auto",
+    seeds: Seeds = "0,1,2",
+    size: Size = "auto",
     epochs: Annotated[int | None, typer.Option(min=1, help="For everyone (default: IaMSB's at that size).")] = None,
-    split: Annotated[str, typer.Option(help="dev or test.")] = "test",
-    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
+    split: Split = "test",
+    protocol: Protocol = "lavdf",
     encoders: Encoders = "handcrafted",
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder for arena.html (default: IAMSB_HOME/reports).")] = None,
+    out: PageFolder = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -3,12 +3,11 @@
 # ruff: noqa: PLR0917 - the parameters of a Typer command are its options
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commandline.options import Debug, Device, Json, app, carry_out
+from flows.commandline.options import Debug, Device, Json, PageFolder, Protocol, Seeds, Size, Split, app, carry_out
 
 
 @app.command()
@@ -24,19 +23,23 @@ def experiment(
     only: Annotated[
         list[str] | None, typer.Option(help="Name of a variant; may be repeated (default: all of them).")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Numbers with commas; every variant is trained with each.")] = "0",
-    size: Annotated[str, typer.Option(help="paper or compact; auto: by the machine.")] = "auto",
+    seeds: Seeds = "0",
+    size: Size = "auto",
     epochs: Annotated[int | None, typer.Option(min=1, help="For every variant (default: its schedule's).")] = None,
     train_clips: Annotated[
         int | None, typer.Option(min=1, help="Train on so many clips at most (default: all).")
     ] = None,
     encoders: Annotated[str | None, typer.Option(help="As of `iamsb train` (default: the question's own).")] = None,
+    tuning: Annotated[
+        str,
+        typer.Option(help="How encoders are tuned, where they are, such as epochs=8,encoder_learning_rate=0.0001."),
+    ] = "",
     kinds: Annotated[str, typer.Option(help="Of perturbation, with commas (default: the question's own).")] = "",
     levels: Annotated[str, typer.Option(help="Of perturbation, 1 to 5, with commas (default: its own).")] = "",
-    split: Annotated[str, typer.Option(help="dev or test.")] = "test",
-    protocol: Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")] = "lavdf",
+    split: Split = "test",
+    protocol: Protocol = "lavdf",
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder for the page (default: IAMSB_HOME/reports).")] = None,
+    out: PageFolder = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -51,13 +54,14 @@ def experiment(
         places=places or [],
         systems=systems,
         only=tuple(only or ()),
+        kinds=kinds,
+        levels=levels,
+        num_clips=train_clips,
         seeds=seeds,
         size=size,
         epochs=epochs,
-        train_clips=train_clips,
         encoders=encoders,
-        kinds=kinds,
-        levels=levels,
+        tuning=tuning,
         split=split,
         protocol=protocol,
         device=device,

@@ -42,6 +42,11 @@ Encoders = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:N`.")]
+Split = Annotated[str, typer.Option(help="train, dev or test.")]
+Protocol = Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")]
+Seeds = Annotated[str, typer.Option(help="Numbers with commas; all that is trained is trained with each.")]
+Size = Annotated[str, typer.Option(help="A preset that every system has: paper or compact; auto: by the machine.")]
+PageFolder = Annotated[Path | None, typer.Option(help="Folder for the page (default: one in IAMSB_HOME/reports).")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Shards at a time (default: 2).")]
 Dask = Annotated[str | None, typer.Option(help="Address of a Dask scheduler that spreads the shards.")]
 ShardSize = Annotated[int, typer.Option(min=1, help="Videos in a shard at most.")]

@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commandline.options import Debug, Json, app, carry_out
+from flows.commandline.options import Debug, Json, Protocol, app, carry_out
 
 LabelsFile = Annotated[Path, typer.Argument(help="The benchmark's metadata file, a manifest, or the dataset's folder.")]
 PredictionsFile = Annotated[Path, typer.Argument(help="Predictions of this or any other system.")]
-Protocol = Annotated[str, typer.Option(help="lavdf, av-deepfake1m, activitynet or ddl-av.")]
 Split = Annotated[str | None, typer.Option(help="Only this split of the labels.")]
 FileHz = Annotated[
     float | None,

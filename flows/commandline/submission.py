@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commandline.options import CHAMPION, Debug, Device, Json, Model, Name, Root, app, carry_out
+from flows.commandline.options import CHAMPION, Debug, Device, Json, Model, Name, Root, Split, app, carry_out
 
 submission_app = typer.Typer(help="Make and check the files that challenges want.", no_args_is_help=True)
 app.add_typer(submission_app, name="submission")
@@ -25,7 +25,7 @@ def predict(
     name: Name,
     root: Root,
     model: Model = CHAMPION,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    split: Split = "test",
     device: Device = "auto",
     as_json: Json = False,
     debug: Debug = False,

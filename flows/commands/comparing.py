@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flows.commands.asked import absolute, tell_record, terms_of, words_of
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
-from iamsb_core.manifest import SPLITS
 from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.arena import Arena, error_row
-from storage.home import Home
 
 
 def compare(
@@ -23,40 +22,19 @@ def compare(
     root: Path,
     also: list[str],
     systems: str,
-    seeds: str,
-    size: str,
-    epochs: int | None,
-    split: str,
-    protocol: str,
-    encoders: str,
-    device: str,
     out: Path | None,
+    **terms: Any,
 ) -> dict[str, Any]:
     """Run the comparison and show its tables."""
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-    places = [(name, root), *map(_place, also)]
-    numbers = numbers_of(seeds)
+    places, shared = [(name, root), *map(_place, also)], terms_of(**terms)
     serve(orchestrator)
     from flows.compare import CompareConfig, Contest  # noqa: PLC0415 - imports Prefect, which reads the server's address
     from flows.compare import compare as flow  # noqa: PLC0415
 
-    config = CompareConfig(
-        systems=tuple(text.strip() for text in systems.split(",") if text.strip()),
-        seeds=numbers,
-        size=size,
-        epochs=epochs,
-        split=split,
-        protocol=protocol,
-        encoders=encoders,
-        device=device,
-    )
     contests = [Contest(dataset=dataset, root=folder.absolute()) for dataset, folder in places]
-    done = flow(contests, config, None if out is None else out.absolute())
+    done = flow(contests, CompareConfig(systems=words_of(systems), **shared), absolute(out))
     show(terminal, done.arena)
-    terminal.say(f"side by side: {done.html}")
-    terminal.say(f"MLflow run:   {done.run_id}")
-    return {**plain(done.arena), "run_id": done.run_id, "html": str(done.html), "mlflow": Home.current().tracking_uri()}
+    return {**plain(done.arena), **tell_record(terminal, done, "side by side")}
 
 
 def _place(text: str) -> tuple[str, Path]:
@@ -64,14 +42,6 @@ def _place(text: str) -> tuple[str, Path]:
     if not (name and equals and root):
         raise UsageError(f"--also takes NAME=ROOT, such as lavdf=data/second, got {text!r}")
     return name, Path(root)
-
-
-def numbers_of(text: str, what: str = "seeds", example: str = "0,1,2") -> tuple[int, ...]:
-    """Whole numbers from an option's text, such as `0,1,2`."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"{what} are whole numbers with commas between, such as {example}, got {text!r}") from None
 
 
 def show(terminal: Terminal, arena: Arena) -> None:

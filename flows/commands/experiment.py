@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from flows.commands.comparing import numbers_of
+from flows.commands.asked import absolute, tell_record, terms_of, words_of
 from flows.commands.robustness import kinds_of, levels_of
 from flows.environment import Orchestrator
 from flows.experiments import EXPERIMENTS
 from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
-from iamsb_core.manifest import SPLITS
 from iamsb_core.metrics.bootstrap import Interval
 from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.experiment import ExperimentReport
-from storage.home import Home
 
 
 def listed(terminal: Terminal, *, orchestrator: Orchestrator) -> dict[str, Any]:
@@ -35,25 +34,17 @@ def experiment(
     places: list[str],
     systems: str,
     only: tuple[str, ...],
-    seeds: str,
-    size: str,
-    epochs: int | None,
-    train_clips: int | None,
-    encoders: str | None,
+    tuning: str,
     kinds: str,
     levels: str,
-    split: str,
-    protocol: str,
-    device: str,
     out: Path | None,
+    **terms: Any,
 ) -> dict[str, Any]:
     """Run the experiment, show its tables and say what was found."""
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
     if not places or len(places) % 2:
         raise UsageError(f"give the dataset and its folder, such as: iamsb experiment {name} lavdf /data/LAV-DF")
     chosen = {"kinds": kinds_of(kinds) if kinds else (), "levels": levels_of(levels) if levels else ()}
-    numbers = numbers_of(seeds)
+    shared = terms_of(**terms, tuning=fields_of(tuning))
     serve(orchestrator)
     from flows.bench import Terms  # noqa: PLC0415 - imports Prefect, which reads the server's address
     from flows.compare import Contest  # noqa: PLC0415
@@ -64,24 +55,24 @@ def experiment(
         Contest(dataset=dataset, root=Path(root).absolute())
         for dataset, root in zip(places[::2], places[1::2], strict=True)
     ]
-    terms = Terms(
-        seeds=numbers,
-        size=size,
-        epochs=epochs,
-        num_clips=train_clips,
-        encoders=encoders,
-        split=split,
-        protocol=protocol,
-        device=device,
-    )
-    wanted = tuple(text.strip() for text in systems.split(",") if text.strip())
-    config = ExperimentConfig(terms=terms, systems=wanted, only=only, **chosen)
-    done = flow(name, contests, config, None if out is None else out.absolute())
+    config = ExperimentConfig(terms=Terms(**shared), systems=words_of(systems), only=only, **chosen)
+    done = flow(name, contests, config, absolute(out))
     show(terminal, done.report, done.finding)
-    terminal.say(f"page:       {done.html}")
-    terminal.say(f"MLflow run: {done.run_id}")
-    about = {"run_id": done.run_id, "html": str(done.html), "mlflow": Home.current().tracking_uri()}
-    return {"finding": list(done.finding), **plain(done.report), **about}
+    return {"finding": list(done.finding), **plain(done.report), **tell_record(terminal, done, "page")}
+
+
+def fields_of(text: str) -> dict[str, Any]:
+    """`epochs=8,blocks=null` as settings by name, each value as JSON has it. Raises UsageError for anything else."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            equals = ""
+        if not name or not equals:
+            raise UsageError(f"settings are given as NAME=NUMBER with commas, not {part.strip()!r}")
+    return found
 
 
 def show(terminal: Terminal, report: ExperimentReport, finding: tuple[str, ...]) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flows.commands.asked import split_of
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.configuration import parse
 from iamsb_core.digest import plain
-from iamsb_core.manifest import SPLITS
 from iamsb_core.media.perturbations.spec import read_perturbations
 from iamsb_core.metrics.metric_report import MetricReport, StreamMetrics
 from iamsb_core.metrics.protocols import protocol as named_protocol
@@ -96,14 +96,13 @@ def evaluate(
     perturb: tuple[str, ...],
 ) -> dict[str, Any]:
     """Run the evaluation flow and show its table."""
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    wanted = split_of(split)
     named_protocol(protocol)
     read_perturbations(perturb)
     serve(orchestrator)
     from flows.evaluate import evaluate as flow  # noqa: PLC0415
 
-    done = flow(root, name, model, split=split, protocol=protocol, device=device, perturb=perturb)
+    done = flow(root, name, model, split=wanted, protocol=protocol, device=device, perturb=perturb)
     show_metrics(terminal, f"{' '.join([name, split, *perturb])}, {model}", done.report, done.baselines)
     terminal.say(f"predictions: {done.predictions.path}")
     terminal.say(f"MLflow run:  {done.run_id}")

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from flows.commands.comparing import numbers_of
+from flows.commands.asked import absolute, numbers_of, tell_record, terms_of, words_of
 from flows.environment import Orchestrator
 from flows.server import serve
-from flows.terminal import Terminal, UsageError
+from flows.terminal import Terminal
 from iamsb_core.digest import plain
-from iamsb_core.manifest import SPLITS
 from iamsb_core.metrics.tables import metric_words
 from iamsb_core.report.reproduction import Reproduction
 from iamsb_core.report.reproduction_page import order_told
 from iamsb_core.systems.iamsb.variants import Sweep, SweepPoints
-from storage.home import Home
 
 
 def reproduce(
@@ -29,54 +27,33 @@ def reproduce(
     witnesses: str,
     coarse_steps: str,
     step_budgets: str,
-    seeds: str,
-    size: str,
-    epochs: int | None,
-    split: str,
-    protocol: str,
-    encoders: str,
-    device: str,
     out: Path | None,
+    **terms: Any,
 ) -> dict[str, Any]:
     """Run the study and show its tables."""
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-    usual = SweepPoints()
+    usual, shared = SweepPoints(), terms_of(**terms)
     points = SweepPoints(
-        witnesses=_numbers("witnesses", witnesses),
-        coarse_steps=_numbers("coarse-steps", coarse_steps),
-        step_budgets=_numbers("step-budgets", step_budgets),
-        sweeps=usual.sweeps if sweeps == "all" else _names(sweeps),
-        trained=tuple(dict.fromkeys((*usual.trained, *_names(retrain)))),
+        witnesses=_points("witnesses", witnesses),
+        coarse_steps=_points("coarse-steps", coarse_steps),
+        step_budgets=_points("step-budgets", step_budgets),
+        sweeps=usual.sweeps if sweeps == "all" else _sweeps(sweeps),
+        trained=tuple(dict.fromkeys((*usual.trained, *_sweeps(retrain)))),
     )
-    numbers = _numbers("seeds", seeds)
     serve(orchestrator)
     from flows.reproduce import ReproduceConfig  # noqa: PLC0415 - imports Prefect, which reads the server's address
     from flows.reproduce import reproduce as flow  # noqa: PLC0415
 
-    config = ReproduceConfig(
-        points=points,
-        seeds=numbers,
-        size=size,
-        epochs=epochs,
-        encoders=encoders,
-        protocol=protocol,
-        split=split,
-        device=device,
-    )
-    done = flow(root.absolute(), name, config, None if out is None else out.absolute())
+    done = flow(root.absolute(), name, ReproduceConfig(points=points, **shared), absolute(out))
     show(terminal, done.found)
-    terminal.say(f"beside the paper: {done.html}")
-    terminal.say(f"MLflow run:       {done.run_id}")
-    about = {"run_id": done.run_id, "html": str(done.html), "mlflow": Home.current().tracking_uri()}
+    about = tell_record(terminal, done, "beside the paper")
     return {**plain(done.found), "order": order_told(done.found), **about}
 
 
-def _names(text: str) -> tuple[Sweep, ...]:
-    return tuple(cast("Sweep", word.strip()) for word in text.split(",") if word.strip())
+def _sweeps(text: str) -> tuple[Sweep, ...]:
+    return cast("tuple[Sweep, ...]", words_of(text))
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
+def _points(option: str, text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(numbers_of(text, f"--{option}", "2,4,8")))
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+from flows.commands.asked import absolute, split_of, tell_record
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
-from iamsb_core.manifest import SPLITS
 from iamsb_core.media.perturbations.spec import KIND_NAMES, KindName, Level, PerturbationSpec
 from iamsb_core.metrics.protocols import protocol as named_protocol
 from iamsb_core.report.robustness import RobustnessReport, rows
-from storage.home import Home
 
 
 def robustness(
@@ -32,8 +31,7 @@ def robustness(
     device: str,
 ) -> dict[str, Any]:
     """Run the suite and show its table."""
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    wanted = split_of(split)
     named_protocol(protocol)
     chosen = {"kinds": kinds_of(kinds), "levels": levels_of(levels)}
     serve(orchestrator)
@@ -43,17 +41,15 @@ def robustness(
         root,
         name,
         model,
-        split=split,
+        split=wanted,
         **chosen,
         protocol=protocol,
         device=device,
         seed=seed,
-        out=None if out is None else out.absolute(),
+        out=absolute(out),
     )
     show(terminal, done.report)
-    terminal.say(f"curves:     {done.html}")
-    terminal.say(f"MLflow run: {done.run_id}")
-    about = {"run_id": done.run_id, "html": done.html, "mlflow": Home.current().tracking_uri()}
+    about = tell_record(terminal, done, "curves")
     return {"table": plain(rows(done.report)), **plain(done.report), **about}
 
 

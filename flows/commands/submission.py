@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.commands.asked import split_of
 from flows.environment import Orchestrator
 from flows.server import serve
 from flows.terminal import Terminal, UsageError
 from iamsb_core.digest import plain
-from iamsb_core.manifest import SPLITS
 from iamsb_core.metrics.prediction_files import read_predictions
 from iamsb_core.metrics.submission_check import SubmissionCheck, check_submission
 from iamsb_core.metrics.submission_formats import Listing, submission_format
@@ -25,12 +25,11 @@ def predict(
     terminal: Terminal, *, orchestrator: Orchestrator, name: str, root: Path, model: str, split: str, device: str
 ) -> dict[str, Any]:
     """Run the prediction flow."""
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    wanted = split_of(split)
     serve(orchestrator)
     from flows.predict import predict as flow  # noqa: PLC0415 - imports Prefect, which reads the server's address
 
-    done = flow(root, name, model, split=split, device=device)
+    done = flow(root, name, model, split=wanted, device=device)
     terminal.say(f"{done.predictions.num_videos} clips of {name} {split} predicted, {len(done.unusable)} unusable")
     terminal.say(f"predictions: {done.predictions.path}")
     return {**plain(done), "predictions": done.predictions.path, "model": done.model.uri}
