@@ -62,11 +62,6 @@ class FeatureShardRef:
         """Identity of the features."""
         return digest(self)
 
-    @property
-    def num_failed(self) -> int:
-        """Clips that failed in one stream or in both (those of the worse stream)."""
-        return max(self.audio.failed, self.visual.failed)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:

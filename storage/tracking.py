@@ -122,10 +122,6 @@ class TrackedRun:
         """A file as an artifact, in a folder of the run's artifacts."""
         self.client.log_artifact(self.run_id, str(path), folder)
 
-    def log_folder(self, path: Path, folder: str | None = None) -> None:
-        """A folder's content as artifacts."""
-        self.client.log_artifacts(self.run_id, str(path), folder)
-
     def log_text(self, text: str, file: str) -> None:
         """A text as an artifact."""
         self.client.log_text(self.run_id, text, file)

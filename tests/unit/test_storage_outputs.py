@@ -153,7 +153,7 @@ def test_a_shard_reference_changes_with_its_content_only(tmp_path: Path) -> None
     ]
     assert refs[0] == refs[1]
     assert refs[0].digest == refs[1].digest
-    assert (refs[0].audio.ok, refs[0].audio.absent, refs[0].visual.ok, refs[0].num_failed) == (1, 1, 2, 0)
+    assert (refs[0].audio.ok, refs[0].audio.absent, refs[0].visual.ok, refs[0].visual.failed) == (1, 1, 2, 0)
     assert parse(FeatureShardRef, json.loads(json.dumps(plain(refs[0])))) == refs[0]
     more = VideoShard(tmp_path, (*shard.videos, video("never.mp4")))
     with pytest.raises(KeyError, match="has no features"):

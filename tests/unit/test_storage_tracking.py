@@ -49,15 +49,14 @@ def model_folder(tmp_path: Path) -> Path:
 
 
 def test_a_run_holds_what_was_logged(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "a.txt").write_text("hello")
+    (tmp_path / "a.txt").write_text("hello")
     with start_run(home, "first", tags={"system": "iamsb"}) as run:
         run.log_config(Config())
         run.log_dataset("lavdf", "d" * 64, context="training", source={"root": Path("/data")}, profile={"num": 3})
         for step in range(3):
             run.log_metrics({"loss": 1.0 / (step + 1), "ap@0.5": 0.5}, step)
-        run.log_folder(tmp_path / "notes", "notes")
-        run.log_file(tmp_path / "notes" / "a.txt")
+        run.log_file(tmp_path / "a.txt")
+        run.log_file(tmp_path / "a.txt", "notes")
         run.log_figure(Figure(), "curve.png")
     found = run.client.get_run(run.run_id)
     assert found.info.status == "FINISHED"
