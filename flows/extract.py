@@ -12,6 +12,7 @@ from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.annotations import opaque
 
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.manifest import SPLITS, Split, VideoShard
@@ -21,6 +22,7 @@ from storage.objects import Place
 from storage.pack_writer import StoreDtype
 from storage.refs import ManifestRef
 from tasks import progress
+from tasks.decoders import decoders_kept
 from tasks.extraction import STAGE, which_complete
 from tasks.extraction_record import recorded
 from tasks.features import choose_encoders, extract_shard, list_bad, take_stock
@@ -164,14 +166,14 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
     tally = progress.begin(STAGE, sum(len(job.shard.videos) for job in jobs), metered=True)
     with recorded(home, dataset, tally, {**about, "device": pattern.device}) as record:
         told, num_silent = _worth_telling(jobs)
-        with worker_resources(task_runner, pattern.device):
+        with decoders_kept(), worker_resources(task_runner, pattern.device):
             futures = [extract_shard.with_options(refresh_cache=not whole).submit(job) for job, whole in told]
-        for (job, _), future in zip(told, futures, strict=True):  # one that fails must not cost the others their work
-            future.wait()
-            _count(job, future, elsewhere=not isinstance(task_runner, ThreadPoolTaskRunner))
+            for (job, _), future in zip(told, futures, strict=True):  # one that fails must not cost the others theirs
+                future.wait()
+                _count(job, future, elsewhere=not isinstance(task_runner, ThreadPoolTaskRunner))
         results = [future.result() for future in futures]
         cached = [future.state.name == "Cached" for future in futures]
-        bad = list_bad(stock, (audio, visual), home.feature_place)
+        bad = list_bad(opaque(stock), (audio, visual), home.feature_place)
         record.finish(bad)
         done = Extraction(
             dataset=dataset,

@@ -18,12 +18,13 @@ from iamsb_core.encoders.load import load_encoder
 from iamsb_core.manifest import STREAMS, Modality, VideoRecord
 from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.media.isolation import MediaDecoder
-from iamsb_core.media.perturbations.apply import perturbed
+from iamsb_core.media.perturbations.spec import PerturbationSpec
 from storage.clips import ClipEntry
 from storage.feature_store import FeatureStore, open_store
 from storage.pack_writer import PackWriter
 from storage.refs import feature_shard_ref
 from tasks import progress
+from tasks.decoders import decoders
 from tasks.jobs import ShardJob, ShardResult
 from tasks.logs import log_ids
 from tasks.ordered import in_order
@@ -266,9 +267,9 @@ def _decoded(job: ShardJob, works: Iterable[_Work]) -> Generator[_Decoded, None,
         finally:
             idle.put(decoder)
 
-    with ExitStack() as stack:
-        for _ in range(number):
-            idle.put(stack.enter_context(MediaDecoder()))
+    with decoders(number) as taken:
+        for decoder in taken:
+            idle.put(decoder)
         yield from in_order(decode, works, num_threads=number, num_ahead=num_ahead, name="decode")
 
 
@@ -276,7 +277,15 @@ def _decode(job: ShardJob, decoder: MediaDecoder, work: _Work) -> DecodedClip | 
     view = job.visual.view if Modality.VISUAL in work.wanted else None
     try:
         clip = decoder.decode(job.shard.root / work.video.path, view, Modality.AUDIO in work.wanted)
-        return perturbed(clip, (*job.audio.perturbations, *job.visual.perturbations))
+        return _perturbed(clip, (*job.audio.perturbations, *job.visual.perturbations))
     except DecodeError as error:
         log.warning("%s is left out (%s): %s", work.video.video_id, error.kind, error)
         return error
+
+
+def _perturbed(clip: DecodedClip, specs: Sequence[PerturbationSpec]) -> DecodedClip:
+    if not specs:
+        return clip
+    from iamsb_core.media.perturbations.apply import perturbed  # noqa: PLC0415 - half a second to import, wanted by few
+
+    return perturbed(clip, specs)

@@ -14,7 +14,7 @@ from iamsb_core.datasets.validation import validate
 from iamsb_core.encoders.base import EncoderSpec
 from iamsb_core.encoders.load import encoder_specs, resolve_spec
 from iamsb_core.manifest import SPLITS, Split, VideoRecord, stream_name
-from storage.feature_store import FeatureStore
+from storage.feature_store import open_store
 from storage.home import Home
 from storage.media_index import MediaIndex
 from storage.objects import Place
@@ -93,7 +93,7 @@ def list_bad(stock: Stock, specs: tuple[EncoderSpec, EncoderSpec], store: Place)
     for video in stock.manifest.videos:
         if video.media_sha256 is not None:
             names[video.media_sha256].append(video)
-    features = FeatureStore(store)
+    features = open_store(store)
     found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for spec in specs:
         for record in features.failures(spec.identity, names):

@@ -1,14 +1,15 @@
 """What flows, store and records cost beside the work itself, and how soon a rerun knows that there is nothing to do.
 
-    python tests/benchmarks/bench_orchestration.py                     500 clips of 2 s, a rerun over 5,000 clips
+    python tests/benchmarks/bench_orchestration.py                     24 and 500 clips of 2 s, a rerun over 5,000 clips
+    python tests/benchmarks/bench_orchestration.py --media FOLDER      with clips of your own, the first by name
     python tests/benchmarks/bench_orchestration.py --rerun 100000      the rerun's target: minutes to make its store
 
 The flow's extraction (manifest, digests, shards, tasks with retries and caching, store, commits, verdict) and a plain
 loop that decodes and encodes the same clips and keeps nothing (as many at a time as the flow has shards, no store, no
-server) take turns; the target is 1.05 or less. The server runs before the clocks start, as under `iamsb up`. What is
-left over is a cost for each clip and each shard, whatever its length: on clips of LAV-DF's 8.6 s its share is a
-quarter of that on 2 s. The rerun is the command, with its own start, on a
-dataset whose features (tiny, in real packs) are all there; 30 s is the target for 100,000 clips.
+server) take turns; the target is 1.05 or less. The server runs before the clocks start, as under `iamsb up`. What the
+flow takes above the loop is told for each number of clips, so that what is fixed and what grows with them are told
+apart; and what the server takes of a core while nothing is asked of it. The rerun is the command, with its own start,
+on a dataset whose features (tiny, in real packs) are all there; 30 s is the target for 100,000 clips.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,7 +46,7 @@ from iamsb_core.media.clip import FrameView
 from iamsb_core.media.isolation import MediaDecoder
 from iamsb_core.timeline import FeatureTrack, TimeGrid
 from storage.clips import ClipEntry
-from storage.feature_store import FeatureStore
+from storage.feature_store import FeatureStore, open_store
 from storage.home import Home
 from storage.media_index import MediaIndex
 from storage.refs import ManifestRef
@@ -52,12 +54,14 @@ from storage.refs import ManifestRef
 NUM_AT_A_TIME = 2
 CLIPS_PER_PACK = 64
 OVERHEAD_TARGET, RERUN_SECONDS_TARGET = 1.05, 30.0
+IDLE_SECONDS = 10.0
 
 
 def main() -> None:
     options = parser(__doc__, "orchestration")
-    options.add_argument("--clips", type=int, default=500)
-    options.add_argument("--seconds", type=float, default=2.0, help="of each clip")
+    options.add_argument("--clips", type=int, nargs="*", default=[24, 500], help="of each extraction")
+    options.add_argument("--seconds", type=float, default=2.0, help="of each drawn clip")
+    options.add_argument("--media", type=Path, help="folder of MP4 files to extract, instead of drawn clips")
     options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--rerun", type=int, default=5000, help="clips of the dataset that is there already")
     options.add_argument("--folder", type=Path, help="where to write")
@@ -66,14 +70,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         work = Path(folder)
         if chosen.clips:
-            document["overhead"] = overhead(work, chosen.clips, chosen.seconds, chosen.rounds)
+            paths = clip_files(work, max(chosen.clips), chosen.seconds, chosen.media)
+            document["overhead"] = overhead(work, paths, sorted(chosen.clips), chosen.rounds)
         if chosen.rerun:
             document["rerun"] = rerun(work, chosen.rerun)
     finish(document, chosen.out)
 
 
-def overhead(folder: Path, num_clips: int, seconds: float, num_rounds: int) -> dict[str, Any]:
-    """The flow and the plain loop in turns, by the clock and by the processor."""
+def overhead(folder: Path, paths: Sequence[Path], numbers: Sequence[int], num_rounds: int) -> dict[str, Any]:
+    """The flow and the plain loop in turns on so many of the clips, by the clock and by the processor."""
     os.environ["IAMSB_HOME"] = str(folder / "home")
     os.environ["IAMSB_DECODERS"] = "1"
     began = time.perf_counter()
@@ -81,33 +86,54 @@ def overhead(folder: Path, num_clips: int, seconds: float, num_rounds: int) -> d
     server_seconds = time.perf_counter() - began
     from flows.extract import extract  # noqa: PLC0415 - Prefect reads the server's address when it is imported
 
-    root = folder / "data"
-    write_dataset(root, clip_copies(folder, num_clips, seconds))
-    paths = sorted(root.glob("train/*.mp4"))
-
-    def flow(number: int) -> None:
-        os.environ["IAMSB_HOME"] = str(folder / f"home{number}")  # an empty store
-        done = extract(root)
-        assert done.num_decoded == num_clips, done
-
     first = folder / "first"
     write_dataset(first, paths[:2])
     extract(first)  # imports, and what is made once
-    homes = itertools.count()
-    ways = {"plain_loop": lambda: plain_loop(paths), "flow": lambda: flow(next(homes))}
-    clock, processor = in_turns(ways, num_rounds)
-    extra = median(f - p for f, p in zip(processor["flow"], processor["plain_loop"], strict=True))
+    runs = [_side_by_side(folder / str(number), paths[:number], num_rounds) for number in numbers]
+    found: dict[str, Any] = {
+        "runs": runs,
+        "target": OVERHEAD_TARGET,
+        "server_start_seconds": round(server_seconds, 1),
+        "idle_server_share_of_a_core": idle_server(),
+    }
+    if len(runs) > 1:
+        extra = [run["extra_processor_seconds"] for run in runs]
+        slope, constant = np.polyfit(numbers, extra, 1)
+        found["fixed_processor_seconds"] = round(float(constant), 2)
+        found["processor_milliseconds_per_clip"] = round(1e3 * float(slope), 2)
+    return found
+
+
+def _side_by_side(folder: Path, paths: Sequence[Path], num_rounds: int) -> dict[str, Any]:
+    """Both ways on the same clips, each extraction of the flow into an empty store."""
+    from flows.extract import extract  # noqa: PLC0415 - Prefect reads the server's address when it is imported
+
+    root, homes = folder / "data", itertools.count()
+    write_dataset(root, paths)
+
+    def flow() -> None:
+        os.environ["IAMSB_HOME"] = str(folder / f"home{next(homes)}")
+        done = extract(root)
+        assert done.num_decoded == len(paths), done
+
+    clock, processor = in_turns({"plain_loop": lambda: plain_loop(paths), "flow": flow}, num_rounds)
     return {
-        "num_clips": num_clips,
-        "clip_seconds": seconds,
+        "num_clips": len(paths),
         "seconds": {name: [round(value, 2) for value in values] for name, values in clock.items()},
         "processor_seconds": {name: [round(value, 2) for value in values] for name, values in processor.items()},
         "flow_over_plain_loop": median_ratio(clock["flow"], clock["plain_loop"]),
         "flow_over_plain_loop_processor": median_ratio(processor["flow"], processor["plain_loop"]),
-        "extra_processor_milliseconds_per_clip": round(1e3 * extra / num_clips, 2),
-        "target": OVERHEAD_TARGET,
-        "server_start_seconds": round(server_seconds, 1),
+        "extra_processor_seconds": round(
+            median(f - p for f, p in zip(processor["flow"], processor["plain_loop"], strict=True)), 2
+        ),
     }
+
+
+def idle_server() -> float:
+    """Of a core, while nothing is asked of it."""
+    spent = processor_seconds()
+    time.sleep(IDLE_SECONDS)
+    return round((processor_seconds() - spent) / IDLE_SECONDS, 4)
 
 
 def plain_loop(paths: Sequence[Path]) -> None:
@@ -129,10 +155,14 @@ def plain_loop(paths: Sequence[Path]) -> None:
         list(pool.map(work, (paths[number::NUM_AT_A_TIME] for number in range(NUM_AT_A_TIME))))
 
 
-def clip_copies(folder: Path, num_clips: int, seconds: float) -> list[Path]:
-    """Clips of other bytes each: eight drawn ones, copied with an empty box of its own number at the end."""
+def clip_files(folder: Path, num_clips: int, seconds: float, media: Path | None) -> list[Path]:
+    """Clips of other bytes each: copies of those in a folder, or of eight drawn ones with a number at the end."""
     drawn = folder / "drawn"
     drawn.mkdir()
+    if media is not None:
+        found = sorted(media.rglob("*.mp4"))[:num_clips]
+        assert len(found) == num_clips, f"{media} has {len(found)} MP4 files, {num_clips} are wanted"
+        return [shutil.copyfile(path, drawn / f"{number:06d}.mp4") for number, path in enumerate(found)]
     sources = []
     for person in range(min(8, num_clips)):
         made = draw_recording(person, seconds, 0)
@@ -197,7 +227,7 @@ def deciding(home: Home, root: Path) -> dict[str, float]:
     jobs = _timed(spent, "shards", lambda: list(shard_jobs(stock, CLIPS_PER_PACK, pattern)))
     assert all(_timed(spent, "store", lambda: which_complete(jobs)))
     sha256s = [video.media_sha256 or "" for video in found.videos]
-    store = FeatureStore(home.features)
+    store = open_store(home.features)
     _timed(spent, "failures", lambda: [store.failures(spec.identity, sha256s) for spec in specs])
     _timed(spent, "reference", lambda: ManifestRef.of(stock.manifest))
     return {name: round(seconds, 2) for name, seconds in spent.items()}

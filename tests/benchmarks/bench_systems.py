@@ -7,7 +7,8 @@
 The systems take turns, a step of each and an inference of each in every round, and IaMSB's ratio to each rival is the
 median of the rounds'. Every system has IaMSB's width and its own preset otherwise, untrained, on random features of
 8.6 s, LAV-DF's mean. Inference goes from features to proposals: 60 ms on two cores is the target, 20 ms on a GPU.
-Memory is what a step or an inference takes above what is held before. Then clips of growing length go through IaMSB
+Memory is what a step or an inference takes above what is held before (of a long clip: beside the model and its
+features). Then clips of growing length go through IaMSB
 as `iamsb localize` sends them, in windows of 20.48 s that are merged again; the slope is that of time over length in
 logarithms, 1 where it is linear. Ratios and the slope are of the processor's time (of the clock's on a GPU), which
 other work on the machine disturbs less.
@@ -186,13 +187,15 @@ def lengths(system: System[Any], streams: Streams, wanted: Sequence[float], devi
             list(localize_items(system, [item], streams, WINDOW_SECONDS, device))
 
         clock, processor = in_turns({"run": run}, 3 if seconds <= 120.0 else 1, with_children=False)
-        counted = processor if device == "cpu" else clock
+        counted, peak = processor if device == "cpu" else clock, peak_bytes(run, device)
         rows.append(
             {
                 "seconds": seconds,
                 "took_seconds": round(median(clock["run"]), 3),
                 "processor_seconds": round(median(processor["run"]), 3),
                 "milliseconds_for_a_second": round(1e3 * median(counted["run"]) / seconds, 2),
+                "peak_megabytes": None if peak is None else round(peak / 1e6, 1),
+                "features_megabytes": round(megabytes(item), 1),
             }
         )
     windowed = [row for row in rows if row["seconds"] > WINDOW_SECONDS]
@@ -203,6 +206,12 @@ def lengths(system: System[Any], streams: Streams, wanted: Sequence[float], devi
         ]
         found["slope"] = round(float(np.polyfit(*np.transpose(each), 1)[0]), 3)
     return found
+
+
+def megabytes(item: Item) -> float:
+    """Of a clip's features, as the system is given them."""
+    tracks = [part for track in item.tracks.values() if track is not None for part in (track.main, track.fine)]
+    return sum(part.values.nbytes for part in tracks if part is not None) / 1e6
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from iamsb_core.media.clip import DecodedClip, DecodeError
 from iamsb_core.timeline import FeatureTrack, TimeGrid
 from storage.feature_store import FeatureStore
 from storage.pack_writer import StoreDtype
-from tasks import extraction
+from tasks import decoders, extraction
 from tasks.jobs import ShardJob, ShardResult
 from tasks.policy import DECODERS_VARIABLE, MAX_WORKERS_VARIABLE, num_decoders
 
@@ -75,7 +75,7 @@ def decoded(job: ShardJob, decoder: object, work: extraction._Work) -> DecodedCl
 def run(folder: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> tuple[ShardResult, FakeEncoder, FakeEncoder]:
     audio, visual = FakeEncoder(AUDIO, 0.02), FakeEncoder(VISUAL, 0.04)
     monkeypatch.setenv(DECODERS_VARIABLE, "3")
-    monkeypatch.setattr(extraction, "MediaDecoder", contextlib.nullcontext)
+    monkeypatch.setattr(decoders, "MediaDecoder", contextlib.ExitStack)  # it can be closed, and that is all
     monkeypatch.setattr(extraction, "_decode", decoded)
     monkeypatch.setattr(extraction, "_encoders", lambda _: {Modality.AUDIO: audio, Modality.VISUAL: visual})
     job = replace(shard_job(folder, range(NUM_CLIPS)), device=device)
