@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from flows.compare import Contest
 from flows.evaluate import evaluate
 from flows.extract import Extraction, extract
 from flows.train import TrainFlowConfig, job_of
@@ -22,6 +21,7 @@ from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.recipes import changed
 from iamsb_core.training.tuning_config import TuneConfig
 from storage.home import Home
+from storage.tracking import TrackedRun
 from tasks.features import check_truth
 from tasks.fitting import TrainedModel
 from tasks.models import train_system
@@ -81,6 +81,14 @@ class Terms:
         return TuneFlowConfig(encoders=training.encoders, tuning=tuning, device=training.device)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """One dataset that systems or variants are compared on."""
+
+    root: Path
+    dataset: str = "lavdf"
+
+
 class Bench:
     """One dataset that variants are trained or scored on: what is extracted once is there for all of them."""
 
@@ -88,16 +96,26 @@ class Bench:
         self.contest, self.terms = contest, terms
         self._extracted: dict[str, Extraction] = {}
 
-    def train(self, variant: Variant, seed: int) -> TrainedModel:
-        """Train a variant here, and what its encoders are to learn before it, unless that was done before."""
+    def prepare(self, variant: Variant) -> None:
+        """Extract what a variant's training reads, so that trouble with the data is told before anything is trained."""
+        self._features(self.terms.training_of(variant, self.terms.seeds[0]))
+
+    def train(self, variant: Variant, seed: int, run: TrackedRun | None = None) -> TrainedModel:
+        """Train a variant here, and what its encoders are to learn before it, unless that was done before.
+
+        run: what is trained now becomes a part of it in MLflow; what was trained before stays where it is.
+        """
         config = self.terms.training_of(variant, seed)
         tuning = self.terms.tuning_of(variant, seed, config)
         if tuning is not None:
             config = replace(config, encoders=tune(self.contest.root, self.contest.dataset, tuning).encoders)
-        return train_system(job_of(self.contest.dataset, config, self._features(config), Home.current()))
+        done = train_system(job_of(self.contest.dataset, config, self._features(config), Home.current()))
+        if run is not None and not done.reused:
+            run.adopt(done.run_id)
+        return done
 
-    def evaluate(self, model: TrainedModel, condition: Condition, parent_run_id: str) -> Evaluation:
-        """Score a trained model here."""
+    def evaluate(self, model: TrainedModel, condition: Condition, run: TrackedRun) -> Evaluation:
+        """Score a trained model here, as a part of the run."""
         return evaluate(
             self.contest.root,
             self.contest.dataset,
@@ -108,7 +126,8 @@ class Bench:
             baselines=False,
             perturb=condition.perturb,
             hidden=condition.hidden,
-            parent_run_id=parent_run_id,
+            changes=dict(condition.changes),
+            parent_run_id=run.run_id,
         )
 
     def check(self, splits: tuple[Split, ...]) -> None:

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.evaluate import evaluate
-from flows.extract import Extraction, extract
-from flows.train import TrainFlowConfig, job_of
-from flows.variants import check_terms
+from flows.bench import Bench, Contest, Terms
+from flows.train import size_on
+from flows.variants import Condition, Variant, as_it_comes, check_terms
 from iamsb_core.digest import digest
 from iamsb_core.manifest import Split
 from iamsb_core.report.arena import Arena, DatasetArena, Failure
 from iamsb_core.systems.base import system_names
 from iamsb_core.training.recipes import training_recipe
 from storage.home import Home
-from storage.tracking import start_run
+from storage.tracking import TrackedRun, start_run
 from tasks import progress
 from tasks.comparing import Comparison, SystemRuns, record, stand
-from tasks.features import check_truth
-from tasks.fitting import TrainedModel
-from tasks.models import train_system
 from tasks.policy import resolve_device
-from tasks.scoring import Evaluation
 
 log = logging.getLogger(__name__)
 STAGE = "trainings"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contest:
-    """One dataset of a comparison."""
-
-    root: Path
-    dataset: str = "lavdf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +54,20 @@ class CompareConfig:
         """The systems, the reference first."""
         return self.systems or ("iamsb", *(name for name in system_names() if name != "iamsb"))
 
-    def of(self, system: str, seed: int) -> TrainFlowConfig:
-        """One training: its own recipe at the size, with the common number of epochs."""
-        usual = TrainFlowConfig(system=system, size=self.size, encoders=self.encoders, device=self.device).resolved()
-        assert usual.training is not None
-        epochs = training_recipe(usual.size).epochs if self.epochs is None else self.epochs
-        return replace(usual, training=replace(usual.training, epochs=epochs, seed=seed))
+    @property
+    def terms(self) -> Terms:
+        """What everyone shares, with nothing left open: all train for the same number of epochs."""
+        device = resolve_device(self.device)
+        size = size_on(device) if self.size == "auto" else self.size
+        return Terms(
+            seeds=self.seeds,
+            size=size,
+            epochs=training_recipe(size).epochs if self.epochs is None else self.epochs,
+            encoders=self.encoders,
+            split=self.split,
+            protocol=self.protocol,
+            device=device,
+        )
 
 
 @flow(name="compare")
@@ -85,23 +81,20 @@ def compare(contests: list[Contest], config: CompareConfig = CompareConfig(), ou
         raise ValueError("name at least one dataset to compare systems on")
     if len({one.dataset for one in contests}) < len(contests):
         raise ValueError("name each dataset once; give copies of one layout through different manifests")
-    home, failures = Home.current(), []
-    plan = {system: [config.of(system, seed) for seed in config.seeds] for system in config.everyone}
-    progress.begin(STAGE, len(contests) * len(plan) * len(config.seeds))
+    home, terms, everyone = Home.current(), config.terms, [as_it_comes(name) for name in config.everyone]
+    for variant in everyone:
+        terms.training_of(variant, terms.seeds[0])  # a setting that there is not is told before anything is trained
+    failures: list[Failure] = []
+    progress.begin(STAGE, len(contests) * len(everyone) * len(terms.seeds))
     with start_run(home, "compare", tags={"kind": "compare"}) as run:
         run.log_config({"contests": contests, "config": config, "systems": config.everyone})
-        arenas = []
-        for contest in contests:
-            arena = _contest(contest, config, plan, run.run_id, failures)
-            arenas.extend([arena] if arena is not None else [])
-        first = next(iter(plan.values()))[0]
-        assert first.training is not None
+        found = [_contest(Bench(contest, terms), everyone, run, failures) for contest in contests]
         result = Arena(
-            protocol=config.protocol,
+            protocol=terms.protocol,
             encoders=config.encoders,
-            epochs=first.training.epochs,
-            device=first.device,
-            datasets=tuple(arenas),
+            epochs=terms.epochs,
+            device=terms.device,
+            datasets=tuple(arena for arena in found if arena is not None),
             failures=tuple(failures),
         )
         folder = home.root / "reports" / f"arena-{digest([contests, config])[:12]}"
@@ -117,53 +110,32 @@ def compare(contests: list[Contest], config: CompareConfig = CompareConfig(), ou
 
 
 def _contest(
-    contest: Contest,
-    config: CompareConfig,
-    plan: dict[str, list[TrainFlowConfig]],
-    parent_run_id: str,
-    failures: list[Failure],
+    bench: Bench, everyone: Sequence[Variant], run: TrackedRun, failures: list[Failure]
 ) -> DatasetArena | None:
     """All systems on one dataset; None where nobody has a result."""
-    name, root = contest.dataset, contest.root
-    check_truth(name, root, ("train", "dev", config.split), of_streams=True)
-    features = next(iter(plan.values()))[0].features
-    extracted = extract(root, name, features)
+    terms, name = bench.terms, bench.contest.dataset
+    bench.check(("train", "dev", terms.split))
+    bench.prepare(everyone[0])
     runs = []
-    for system, trainings in plan.items():
+    for variant in everyone:
         done = []
-        for seed, training in zip(config.seeds, trainings, strict=True):
+        for seed in terms.seeds:
             try:
-                done.append((seed, *_one(contest, config, training, extracted, parent_run_id)))
+                trained = bench.train(variant, seed, run)
+                done.append((seed, trained, bench.evaluate(trained, Condition(), run)))
             except Exception as error:
-                log.exception("%s, seed %d, on %s", system, seed, name)
+                log.exception("%s, seed %d, on %s", variant.name, seed, name)
                 reason = f"{type(error).__name__}: {error}"
-                failures.append(Failure(dataset=name, system=system, seed=seed, reason=reason))
-            progress.advance(STAGE, 1, text=f"{system}, seed {seed}")
+                failures.append(Failure(dataset=name, system=variant.name, seed=seed, reason=reason))
+            progress.advance(STAGE, 1, text=f"{variant.name}, seed {seed}")
         if done:
             seeds, trained, evaluated = zip(*done, strict=True)
-            size = trainings[0].size
-            runs.append(SystemRuns(system=system, size=size, seeds=seeds, trained=trained, evaluated=evaluated))
+            runs.append(
+                SystemRuns(system=variant.name, size=terms.size, seeds=seeds, trained=trained, evaluated=evaluated)
+            )
     if not runs:
         return None
-    device = resolve_device(config.device)
-    return stand(runs, dataset=name, root=root, split=config.split, protocol=config.protocol, device=device)
-
-
-def _one(
-    contest: Contest, config: CompareConfig, training: TrainFlowConfig, extracted: Extraction, parent_run_id: str
-) -> tuple[TrainedModel, Evaluation]:
-    trained = train_system(job_of(contest.dataset, training, extracted, Home.current()))
-    evaluated = evaluate(
-        contest.root,
-        contest.dataset,
-        trained.model.uri,
-        split=config.split,
-        protocol=config.protocol,
-        device=config.device,
-        baselines=False,
-        parent_run_id=parent_run_id,
-    )
-    return trained, evaluated
+    return stand(runs, dataset=name, root=bench.root, split=terms.split, protocol=terms.protocol, device=terms.device)
 
 
 def _show(arena: Arena, page: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
@@ -31,11 +32,13 @@ def evaluate(
     baselines: bool = True,
     perturb: tuple[str, ...] = (),
     hidden: tuple[StreamName, ...] = (),
+    changes: dict[str, Any] | None = None,
     parent_run_id: str = "",
 ) -> Evaluation:
     """Score a model on one split of a dataset, or on a view of it that is perturbed, such as `jpeg:3`.
 
-    hidden: streams that the model has to do without. parent_run_id: the run in MLflow that this one is part of.
+    hidden: streams that the model has to do without. changes: fields of its configuration that differ from those it
+    was trained with. parent_run_id: the run in MLflow that this one is part of.
     """
     home = Home.current()
     rules, perturbations = named_protocol(protocol), read_perturbations(perturb)
@@ -56,5 +59,6 @@ def evaluate(
         perturbations=perturbations,
         parent_run_id=parent_run_id,
         hidden=hidden,
+        changes=changes or {},
     )
     return evaluate_model(job)

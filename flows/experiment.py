@@ -10,8 +10,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.bench import Bench, Terms
-from flows.compare import Contest
+from flows.bench import Bench, Contest, Terms
 from flows.experiments import Experiment, experiment_named
 from flows.variants import Condition, Variant
 from iamsb_core.datasets.registry import read_dataset
@@ -20,7 +19,7 @@ from iamsb_core.manifest import SPLITS, Split
 from iamsb_core.media.perturbations.spec import KindName, Level
 from iamsb_core.report.experiment import ExperimentReport, Trouble
 from storage.home import Home
-from storage.tracking import start_run
+from storage.tracking import TrackedRun, start_run
 from tasks import progress
 from tasks.experiments import ExperimentDone, Staged, Trained, describe, record, weigh
 from tasks.fitting import TrainedModel
@@ -93,8 +92,8 @@ def experiment(
         variants = {one.name: {"system": one.system, "differs": one.differs} for one in plan.variants}
         run.log_config({"name": name, "contests": contests, "config": config, "variants": variants})
         troubles: list[Trouble] = []
-        trained = _trainings(plan, troubles)
-        staged = _evaluations(plan, trained, run.run_id, troubles)
+        trained = _trainings(plan, run, troubles)
+        staged = _evaluations(plan, trained, run, troubles)
         device = resolve_device(terms.device)
         situations, measured = weigh(staged, trained[0].name if trained else "", terms.protocol)
         report = ExperimentReport(
@@ -122,14 +121,14 @@ def experiment(
     return done
 
 
-def _trainings(plan: _Plan, troubles: list[Trouble]) -> list[Trained]:
+def _trainings(plan: _Plan, run: TrackedRun, troubles: list[Trouble]) -> list[Trained]:
     """Every arm with the seeds that could be trained."""
     found = []
     for name, variant, bench in plan.arms():
         models: dict[int, TrainedModel] = {}
         for seed in plan.terms.seeds:
             try:
-                models[seed] = bench.train(variant, seed)
+                models[seed] = bench.train(variant, seed, run)
             except Exception as error:
                 log.exception("%s, seed %d", name, seed)
                 troubles.append(_trouble(name, "", seed, error))
@@ -139,7 +138,7 @@ def _trainings(plan: _Plan, troubles: list[Trouble]) -> list[Trained]:
     return found
 
 
-def _evaluations(plan: _Plan, trained: Sequence[Trained], run_id: str, troubles: list[Trouble]) -> list[Staged]:
+def _evaluations(plan: _Plan, trained: Sequence[Trained], run: TrackedRun, troubles: list[Trouble]) -> list[Staged]:
     """Every situation with everyone who could be scored in it."""
     found = []
     for name, condition, bench in plan.situations():
@@ -147,7 +146,7 @@ def _evaluations(plan: _Plan, trained: Sequence[Trained], run_id: str, troubles:
         for arm in trained:
             for seed, model in arm.models.items():
                 try:
-                    evaluated.setdefault(arm.name, {})[seed] = bench.evaluate(model, condition, run_id)
+                    evaluated.setdefault(arm.name, {})[seed] = bench.evaluate(model, condition, run)
                 except Exception as error:
                     log.exception("%s, seed %d, %s", arm.name, seed, name)
                     troubles.append(_trouble(arm.name, name, seed, error))

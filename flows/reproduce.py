@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,30 +9,23 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.extract import ExtractConfig, Extraction, extract
-from flows.train import TrainFlowConfig, job_of
-from flows.variants import check_terms
+from flows.bench import Bench, Contest, Terms
+from flows.variants import Condition, Variant, check_terms
 from iamsb_core.digest import digest
 from iamsb_core.manifest import Split
 from iamsb_core.report.reproduction import Reproduction
 from iamsb_core.report.reproduction_page import order_told
-from iamsb_core.systems.iamsb.variants import SweepPoints, Variant, variants
+from iamsb_core.systems.iamsb.variants import FULL, SweepPoints, variants
+from iamsb_core.systems.iamsb.variants import Variant as Point
 from iamsb_core.training.recipes import changed
 from storage.home import Home
 from storage.tracking import TrackedRun, start_run
 from tasks import progress
-from tasks.features import check_truth
-from tasks.fitting import TrainedModel
-from tasks.models import evaluate_model, train_system
-from tasks.policy import resolve_device
 from tasks.reproducing import Reproduced, VariantOutcome, measure_variants, record
-from tasks.scoring import EvaluateJob
 from tasks.train_job import checked_system_config
 
-log = logging.getLogger(__name__)
 STAGE = "variants"
 SYSTEM = "iamsb"
-_PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,26 +50,29 @@ class ReproduceConfig:
     def __post_init__(self) -> None:
         check_terms(self.seeds, self.protocol)
 
-    def of(self, variant: Variant, seed: int) -> TrainFlowConfig:
-        """The training of a variant."""
-        full = TrainFlowConfig(
-            system=SYSTEM,
+    @property
+    def terms(self) -> Terms:
+        """What every variant shares."""
+        return Terms(
+            seeds=self.seeds,
             size=self.size,
-            system_config=self.system_config,
+            epochs=self.epochs,
             encoders=self.encoders,
+            split=self.split,
+            protocol=self.protocol,
             device=self.device,
-        ).resolved()
-        assert full.training is not None
-        epochs = full.training.epochs if self.epochs is None else self.epochs
-        usual = replace(full, training=replace(full.training, epochs=epochs, seed=seed))
-        return replace(usual, system_config=changed(usual.system_config, variant.changes))
+        )
+
+    def variant_of(self, point: Point) -> Variant:
+        """How a point of a sweep is trained."""
+        changes = changed(self.system_config, point.changes)
+        return Variant(name=point.name, system=SYSTEM, system_config=changes)
 
     @property
-    def plan(self) -> tuple[Variant, ...]:
+    def plan(self) -> tuple[Point, ...]:
         """The full system first."""
-        full = TrainFlowConfig(
-            system=SYSTEM, size=self.size, system_config=self.system_config, device=self.device
-        ).resolved()
+        usual = Variant(name=FULL, system=SYSTEM, system_config=self.system_config)
+        full = self.terms.training_of(usual, self.seeds[0])
         return variants(checked_system_config(SYSTEM, full.system_config), self.points)
 
 
@@ -89,17 +84,14 @@ def reproduce(
 
     out: folder for reproduction.html and reproduction.json, one of the home's own if None.
     """
-    home, plan = Home.current(), config.plan
-    check_truth(dataset, root, ("train", "dev", config.split), of_streams=True)
-    first = config.of(plan[0], config.seeds[0])
+    home, plan, bench = Home.current(), config.plan, Bench(Contest(root=root, dataset=dataset), config.terms)
+    first = config.terms.training_of(config.variant_of(plan[0]), config.seeds[0])
     assert first.training is not None
-    learnt = extract(root, dataset, first.features)
-    tested = extract(root, dataset, _as_tested(config, learnt))
+    bench.check(("train", "dev", config.split))
     progress.begin(STAGE, len(plan) * len(config.seeds))
     with start_run(home, f"reproduce-{dataset}-{config.split}", tags={"kind": "reproduce"}) as run:
         run.log_config({"dataset": dataset, "root": root, "config": config, "variants": [one.name for one in plan]})
-        study = _Study(config, learnt, tested, run)
-        outcomes = [one for seed in config.seeds for one in _of_seed(study, plan, seed)]
+        outcomes = [one for seed in config.seeds for one in _of_seed(bench, config, plan, seed, run)]
         measured = measure_variants(
             outcomes,
             dataset=dataset,
@@ -128,56 +120,20 @@ def reproduce(
     return done
 
 
-def _as_tested(config: ReproduceConfig, learnt: Extraction) -> ExtractConfig:
-    return ExtractConfig(specs=(learnt.audio, learnt.visual), device=config.device, splits=(config.split,))
-
-
-@dataclass(frozen=True)
-class _Study:
-    """What every variant of one study shares."""
-
-    config: ReproduceConfig
-    learnt: Extraction
-    tested: Extraction
-    run: TrackedRun
-
-    def trained(self, variant: Variant, seed: int) -> TrainedModel:
-        """The variant's own training, under the study's run in MLflow unless an earlier study made it."""
-        training = self.config.of(variant, seed)
-        done = train_system(job_of(self.learnt.dataset, training, self.learnt, Home.current()))
-        if not done.reused:
-            self.run.client.set_tag(done.run_id, _PARENT, self.run.run_id)
-        return done
-
-    def job(self, variant: Variant, trained: TrainedModel) -> EvaluateJob:
-        """How the variant is scored with these weights."""
-        return EvaluateJob(
-            dataset=self.tested.dataset,
-            root=self.tested.root,
-            split=self.config.split,
-            manifest=self.tested.manifest,
-            model=trained.model,
-            protocol=self.config.protocol,
-            device=resolve_device(self.config.device),
-            home=Home.current(),
-            baselines=False,
-            parent_run_id=self.run.run_id,
-            changes={} if variant.trained else variant.changes,
-        )
-
-
-def _of_seed(study: _Study, plan: tuple[Variant, ...], seed: int) -> list[VariantOutcome]:
-    """Every variant with one seed; points that are the full system, or share its weights, train nothing."""
+def _of_seed(
+    bench: Bench, config: ReproduceConfig, plan: tuple[Point, ...], seed: int, run: TrackedRun
+) -> list[VariantOutcome]:
+    """Every point with one seed; those that are the full system, or share its weights, train nothing."""
     done: dict[str, VariantOutcome] = {}
     outcomes: list[VariantOutcome] = []
-    for variant in plan:
-        key = digest([variant.changes, variant.trained])
+    for point in plan:
+        key = digest([point.changes, point.trained])
         if key not in done:
-            trained = study.trained(variant, seed) if variant.trained else outcomes[0].trained
-            evaluated = evaluate_model(study.job(variant, trained))
-            done[key] = VariantOutcome(variant=variant, seed=seed, trained=trained, evaluated=evaluated)
-        outcomes.append(replace(done[key], variant=variant))
-        progress.advance(STAGE, 1, text=f"{variant.name}, seed {seed}")
+            trained = bench.train(config.variant_of(point), seed, run) if point.trained else outcomes[0].trained
+            evaluated = bench.evaluate(trained, Condition(changes={} if point.trained else point.changes), run)
+            done[key] = VariantOutcome(variant=point, seed=seed, trained=trained, evaluated=evaluated)
+        outcomes.append(replace(done[key], variant=point))
+        progress.advance(STAGE, 1, text=f"{point.name}, seed {seed}")
     return outcomes
 
 

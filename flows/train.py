@@ -62,8 +62,7 @@ class TrainFlowConfig:
     def resolved(self) -> TrainFlowConfig:
         """With nothing left to the machine: device, size, schedule and the system's whole configuration."""
         device = resolve_device(self.device)
-        by_device = "compact" if device == "cpu" else "paper"
-        size = by_device if self.size == "auto" else self.size
+        size = size_on(device) if self.size == "auto" else self.size
         schedule = training_recipe(size, self.system, self.schedule)
         return replace(
             self,
@@ -84,6 +83,11 @@ class TrainFlowConfig:
         return ExtractConfig(
             encoders=self.encoders, device=self.device, max_bad_share=self.max_bad_share, splits=("train", "dev")
         )
+
+
+def size_on(device: str) -> str:
+    """The preset that a device can train."""
+    return "compact" if device == "cpu" else "paper"
 
 
 def job_of(dataset: str, config: TrainFlowConfig, extracted: Extraction, home: Home) -> TrainJob:

@@ -52,6 +52,11 @@ class Variant:
         return json.dumps(plain(given)).replace('"', "")[1:-1]
 
 
+def as_it_comes(system: str) -> Variant:
+    """A system without any change."""
+    return Variant(name=system, system=system)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Condition:
     """How trained variants are scored."""
@@ -64,3 +69,5 @@ class Condition:
     """streams that are held back"""
     perturb: tuple[str, ...] = ()
     """what is done to the clips first, such as `jpeg:3`"""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """fields of the system's configuration that differ from those it was trained with"""

@@ -26,6 +26,8 @@ from storage.mlflow_setup import EXPERIMENT, connect, experiment_id, is_reachabl
 
 log = logging.getLogger(__name__)
 
+PARENT_TAG = "mlflow.parentRunId"
+"""what says which run another is a part of"""
 _MAX_PARAM_CHARACTERS = 500
 _MAX_DIGEST_CHARACTERS = 36
 _PARAMS_PER_CALL = 100
@@ -117,6 +119,10 @@ class TrackedRun:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Words about the run, to be searched for."""
         self.client.log_batch(self.run_id, tags=[RunTag(name, text) for name, text in tags.items()])
+
+    def adopt(self, run_id: str) -> None:
+        """Make another run a part of this one, below which MLflow's tables show it."""
+        self.client.set_tag(run_id, PARENT_TAG, self.run_id)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """A file as an artifact, in a folder of the run's artifacts."""

@@ -32,7 +32,7 @@ from storage.home import Home
 from storage.prediction_store import PredictionStore
 from storage.refs import ManifestRef, ModelRef, PredictionRef
 from storage.registry import resolve_model
-from storage.tracking import TrackedRun, flat, start_run
+from storage.tracking import PARENT_TAG, TrackedRun, flat, start_run
 from tasks import progress
 from tasks.features import take_stock
 from tasks.model_cards import dataset_name, measured, record_evaluation, write_card
@@ -83,7 +83,7 @@ class EvaluateJob:
     def tags(self) -> dict[str, str]:
         """What its run in MLflow is found by."""
         tags = {"kind": "evaluate", "iamsb.perturbations": " ".join(one.text for one in self.perturbations)}
-        tags |= {"mlflow.parentRunId": self.parent_run_id, "iamsb.hidden": " ".join(self.hidden)}
+        tags |= {PARENT_TAG: self.parent_run_id, "iamsb.hidden": " ".join(self.hidden)}
         return {name: text for name, text in tags.items() if text}
 
 

@@ -28,7 +28,8 @@ def compare(
     """Run the comparison and show its tables."""
     places, shared = [(name, root), *map(_place, also)], terms_of(**terms)
     serve(orchestrator)
-    from flows.compare import CompareConfig, Contest  # noqa: PLC0415 - imports Prefect, which reads the server's address
+    from flows.bench import Contest  # noqa: PLC0415 - imports Prefect, which reads the server's address
+    from flows.compare import CompareConfig  # noqa: PLC0415
     from flows.compare import compare as flow  # noqa: PLC0415
 
     contests = [Contest(dataset=dataset, root=folder.absolute()) for dataset, folder in places]

@@ -46,8 +46,7 @@ def experiment(
     chosen = {"kinds": kinds_of(kinds) if kinds else (), "levels": levels_of(levels) if levels else ()}
     shared = terms_of(**terms, tuning=fields_of(tuning))
     serve(orchestrator)
-    from flows.bench import Terms  # noqa: PLC0415 - imports Prefect, which reads the server's address
-    from flows.compare import Contest  # noqa: PLC0415
+    from flows.bench import Contest, Terms  # noqa: PLC0415 - imports Prefect, which reads the server's address
     from flows.experiment import ExperimentConfig  # noqa: PLC0415
     from flows.experiment import experiment as flow  # noqa: PLC0415
 

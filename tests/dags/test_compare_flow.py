@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.compare import CompareConfig, Contest, compare
+from flows.bench import Contest, Terms
+from flows.compare import CompareConfig, compare
 from flows.train import TrainFlowConfig
+from flows.variants import Variant
 from storage.home import Home
 from storage.mlflow_setup import connect
 
@@ -16,15 +18,15 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def test_one_failure_costs_its_own_place(home: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = CompareConfig.of
+    usual = Terms.training_of
 
-    def shrunk(self: CompareConfig, system: str, seed: int) -> TrainFlowConfig:
-        made = usual(self, system, seed)
-        if system == "ba-tfd-plus":  # a configuration that no longer fits: its training fails, the others go on
+    def spoilt(self: Terms, variant: Variant, seed: int) -> TrainFlowConfig:
+        made = usual(self, variant, seed)
+        if variant.system == "ba-tfd-plus":  # a configuration that no longer fits: its training fails, the others go on
             object.__setattr__(made, "system_config", {**made.system_config, "dim": 63})
         return made
 
-    monkeypatch.setattr(CompareConfig, "of", shrunk)
+    monkeypatch.setattr(Terms, "training_of", spoilt)
     config = CompareConfig(
         systems=("macb-df", "dense-localizer", "ba-tfd-plus"), seeds=(0, 1), size="compact", epochs=1, split="dev"
     )
@@ -42,7 +44,7 @@ def test_one_failure_costs_its_own_place(home: Path, tiny_dataset: Path, monkeyp
     client = connect(Home.current())
     (run,) = client.search_runs(["1", "0"], filter_string="tags.kind = 'compare'")
     children = client.search_runs(["1", "0"], filter_string=f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
-    assert len(children) == 4
+    assert len(children) == 4 + 4, "the trainings and the evaluations"
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
@@ -50,5 +52,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         CompareConfig(seeds=(1, 1))
     with pytest.raises(ValueError, match="each system once"):
         CompareConfig(systems=("iamsb", "iamsb"))
+    with pytest.raises(ValueError, match="did you mean 'macb-df'"):
+        compare([Contest(root=Path("nowhere"))], CompareConfig(systems=("macb",)))
     assert CompareConfig().everyone[0] == "iamsb"
     assert len(CompareConfig().everyone) > 4

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.bench import Bench, Terms
-from flows.compare import Contest
+from flows.bench import Bench, Contest, Terms
 from flows.experiment import ExperimentConfig, experiment
 from flows.experiments import EXPERIMENTS, Experiment, experiment_named
 from flows.variants import Variant
 from storage.home import Home
 from storage.mlflow_setup import connect
+from storage.tracking import TrackedRun
 from tasks.fitting import TrainedModel
 
 SMALL = Terms(size="compact", epochs=1, num_clips=4, split="dev")
@@ -45,7 +45,7 @@ def test_a_question_is_answered(home: Path, tiny_dataset: Path):
     assert "Do the unimodal and the multimodal gradient conflict" in done.html.read_text()
     client = connect(Home.current())
     children = client.search_runs(["1", "0"], filter_string=f"tags.`mlflow.parentRunId` = '{done.run_id}'")
-    assert len(children) == 2
+    assert len(children) == 2 + 2, "the trainings and the evaluations"
     again = experiment("fusion-weights", contests, replace(config, only=("adaptive",)))
     assert len(again.report.variants) == 1
     assert again.report.variants[0].runs == report.variants[0].runs, "the reference is trained once for both"
@@ -57,10 +57,10 @@ def test_a_stream_held_back(home: Path, tiny_dataset: Path, monkeypatch: pytest.
     """A model that never heard, and clips that are silent; a training that fails costs its own place."""
     usual = Bench.train
 
-    def train(self: Bench, variant: Variant, seed: int) -> TrainedModel:
+    def train(self: Bench, variant: Variant, seed: int, run: TrackedRun | None = None) -> TrainedModel:
         if variant.hidden == ("visual",):
             raise MemoryError("no room")
-        return usual(self, variant, seed)
+        return usual(self, variant, seed, run)
 
     monkeypatch.setattr(Bench, "train", train)
     only = ("trained on both", "trained without sound", "trained without picture")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.bench import Bench, Terms
-from flows.compare import Contest
+from flows.bench import Bench, Contest, Terms
 from flows.experiment import ExperimentConfig, experiment
 from flows.experiments import EXPERIMENTS
 from flows.tune import TuneFlowConfig, tune
