@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -156,24 +155,28 @@ def plain_loop(paths: Sequence[Path]) -> None:
 
 
 def clip_files(folder: Path, num_clips: int, seconds: float, media: Path | None) -> list[Path]:
-    """Clips of other bytes each: copies of those in a folder, or of eight drawn ones with a number at the end."""
+    """Clips of other bytes each, with an empty box of its own number at the end: those of a folder, or eight drawn
+    ones again and again."""
     drawn = folder / "drawn"
     drawn.mkdir()
     if media is not None:
-        found = sorted(media.rglob("*.mp4"))[:num_clips]
-        assert len(found) == num_clips, f"{media} has {len(found)} MP4 files, {num_clips} are wanted"
-        return [shutil.copyfile(path, drawn / f"{number:06d}.mp4") for number, path in enumerate(found)]
-    sources = []
-    for person in range(min(8, num_clips)):
-        made = draw_recording(person, seconds, 0)
-        encode_clip(drawn / f"source{person}.mp4", made.frames, made.waveform, EncodingConfig())
-        sources.append((drawn / f"source{person}.mp4").read_bytes())
+        sources = sorted(media.rglob("*.mp4"))[:num_clips]
+        assert len(sources) == num_clips, f"{media} has {len(sources)} MP4 files, {num_clips} are wanted"
+    else:
+        sources = [_drawn(drawn / f"source{person}.mp4", person, seconds) for person in range(min(8, num_clips))]
     paths = []
     for number in range(num_clips):
         path = drawn / f"{number:06d}.mp4"
-        path.write_bytes(sources[number % len(sources)] + (16).to_bytes(4) + b"free" + number.to_bytes(8))
+        content = sources[number % len(sources)].read_bytes()
+        path.write_bytes(content + (16).to_bytes(4) + b"free" + number.to_bytes(8))
         paths.append(path)
     return paths
+
+
+def _drawn(path: Path, person: int, seconds: float) -> Path:
+    made = draw_recording(person, seconds, 0)
+    encode_clip(path, made.frames, made.waveform, EncodingConfig())
+    return path
 
 
 def write_dataset(root: Path, paths: Sequence[Path]) -> None:
