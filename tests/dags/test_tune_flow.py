@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prefect import flow
 
 from flows.bench import Bench, Contest, Terms
 from flows.experiment import ExperimentConfig, experiment
@@ -19,6 +20,7 @@ from iamsb_core.training.tuning_config import TuneConfig
 from storage.home import Home
 from storage.mlflow_setup import connect
 from storage.registry import resolve_model
+from tasks.fitting import TrainedModel
 
 QUICK = {"head_epochs": 1, "epochs": 1, "batch_size": 4, "audio_window_seconds": 0.5, "visual_window_seconds": 0.2}
 
@@ -62,7 +64,12 @@ def test_a_variant_whose_encoders_learn_first(home: Path, tiny_dataset: Path, pa
     encoders = f"{pair.partition('+')[0]}+handcrafted,5hz"
     terms = Terms(size="compact", epochs=1, num_clips=4, encoders=encoders, tuning=QUICK)
     bench = Bench(Contest(root=tiny_dataset), terms)
-    trained = bench.train(Variant(name="last block", system="macb-df", tuning={"blocks": 1}), 0)
+
+    @flow(name="one-variant")
+    def one_variant() -> TrainedModel:
+        return bench.train(Variant(name="last block", system="macb-df", tuning={"blocks": 1}), 0)
+
+    trained = one_variant()
     card = load_model(trained.folder / "model").card
     folder = Path(card.audio_encoder.weights)
     assert folder.parent == home / "encoders"
