@@ -13,114 +13,183 @@ import torch
 from torch import Tensor
 
 from iamsb_core.encoders import pictures
-from iamsb_core.encoders.pictures import after, before
+from iamsb_core.encoders.cosines import BandEnergies
+from iamsb_core.encoders.pictures import Planes, after, before, with_previous
 from iamsb_core.encoders.regions import (
     ALL,
     MOUTH,
     NUM_BLOCKS,
     UPPER,
+    RegionMeans,
     against_mouth,
     block_means,
-    region_weights,
+    block_rows,
 )
 
 CONTEXT_FRAMES = 2
 _FLOOR = 0.02
 """in squared grey levels: well below the noise of 8-bit pictures (1 / 12)"""
 _STILL_GREY_LEVELS = 0.5
-_LUMA = (0.299, 0.587, 0.114)
 _FLOW_RIDGE = 4.0
 _FLOW_FLOOR = 1e-4
 _FRAMES_IN_CACHE = 4
 """whose planes, at 224 pixels, a core keeps at hand"""
+_QUARTERS_PER_FRAME = 6
+"""pictures at quarter size that go through at once for each whole one"""
 
 
-class _Maps(NamedTuple):
-    """What is measured in each picture by itself: pictures of one kind, and 28 x 28 blocks of them."""
+class _Last(NamedTuple):
+    """The last picture of a run, which the next run is compared with; (1, height, width) each."""
 
     residual: Tensor
-    """(F, side, side): what the picture leaves of its neighbours' mean"""
+    step: Tensor
     half: Tensor
-    quarter: Tensor
-    energies: tuple[Tensor, Tensor, Tensor]
-    """(F, 784) each: of the residual at full, half and quarter size"""
+
+
+class _LastQuarter(NamedTuple):
+    """The same at quarter size."""
+
+    picture: Tensor
+    step: Tensor
+
+
+class _Rows(NamedTuple):
+    """What is measured in each picture, and from it to those before it; (F, 5) are means over the regions."""
+
+    fine: Tensor
+    """(F, 5): energy of the residual, which is what the picture leaves of its neighbours' mean"""
     fourth: Tensor
-    """(F, 784): the residual's fourth power"""
+    """(F, 5): the residual's fourth power"""
+    step: Tensor
+    """(F, 5): energy of the residual's step from the picture before"""
+    turn: Tensor
+    """(F, 5): product of this step and the one before it"""
+    middle: Tensor
+    """(F, 5): energy of the residual at half size"""
     bands: Tensor
-    """(F, 784, NUM_DCT_BANDS)"""
+    """(F, 6, 5): energies of the block cosine transform"""
     colours: Tensor
-    """(F, 784, 3)"""
+    """(F, 784, 3): mean of each block"""
+    change: Tensor
+    """(F, 784): mean absolute step of each block at half size"""
+    quarter: Tensor
+    """(F, side / 4, side / 4): the picture itself at quarter size"""
+
+
+class _QuarterRows(NamedTuple):
+    """What is measured at quarter size, likewise."""
+
+    energy: Tensor
+    """(F, 5): of the residual"""
+    bend: Tensor
+    """(F, 5): mean absolute difference of the step from the picture before and the step before that"""
+    skip: Tensor
+    """(F, 5): and of their sum, the step from the picture before the last"""
+    step: Tensor
+    """(F, 5): mean absolute step"""
+    flow: Tensor
+    """(F, 2, 5): pixels across and down from the picture before"""
+    unexplained: Tensor
+    """(F, 5): mean absolute step that this flow leaves over"""
 
 
 class FaceMeasures:
     """Measures pictures on one device."""
 
     def __init__(self, device: torch.device) -> None:
-        self._regions = region_weights().to(device)
-        self._luma = torch.tensor(_LUMA, device=device)
-        self._dct, self._dct_bands = (matrix.to(device) for matrix in pictures.dct_matrices())
+        self._device = device
+        self._regions, self._bands = RegionMeans(device), BandEnergies(device)
         self._run = _FRAMES_IN_CACHE if device.type == "cpu" else 1 << 30
 
     def __call__(self, frames: Tensor) -> dict[str, Tensor]:
         """(F, side, side, 3) uint8 to named blocks (F, columns)."""
-        maps = self._maps(frames)
+        rows = self._rows(frames)
+        quarter = self._quarter_rows(rows.quarter)
         return {
-            **self._sharpness(maps),
-            **self._noise(maps),
-            **self._changes(maps.half, maps.quarter),
-            **self._motion(maps.quarter),
-            **self._colours(maps.colours),
+            **self._sharpness(rows, quarter.energy),
+            **self._noise(rows),
+            **self._changes(rows.change, quarter),
+            **self._motion(quarter),
+            **self._colours(rows.colours),
         }
 
-    def _maps(self, frames: Tensor) -> _Maps:
+    def _rows(self, frames: Tensor) -> _Rows:
         """A few pictures at a time: all planes of a whole pass would go through the memory again and again."""
+        found: list[_Rows] = []
+        last: _Last | None = None
+        planes = Planes(self._device)
         runs: tuple[Tensor, ...] = torch.split(frames, self._run)
-        parts = [self._maps_of(run) for run in runs]
-        fine, middle, coarse = (torch.cat(level) for level in zip(*(part.energies for part in parts), strict=True))
-        return _Maps(
-            residual=torch.cat([part.residual for part in parts]),
-            half=torch.cat([part.half for part in parts]),
-            quarter=torch.cat([part.quarter for part in parts]),
-            energies=(fine, middle, coarse),
-            fourth=torch.cat([part.fourth for part in parts]),
-            bands=torch.cat([part.bands for part in parts]),
-            colours=torch.cat([part.colours for part in parts]),
-        )
+        for run in runs:
+            rows, last = self._rows_of(run, last, planes)
+            found.append(rows)
+        return _Rows(*(torch.cat(column) for column in zip(*found, strict=True)))
 
-    def _maps_of(self, frames: Tensor) -> _Maps:
-        colours = frames.float()
-        luma = colours @ self._luma
+    def _rows_of(self, frames: Tensor, last: _Last | None, planes: Planes) -> tuple[_Rows, _Last]:
+        colours = planes("colours", *frames.shape).copy_(frames)
+        luma = pictures.luma(colours, planes)
         half = pictures.halved(luma)
-        quarter = pictures.halved(half)
-        residual = pictures.laplacian(luma)
-        power = residual.square()
-        return _Maps(
-            residual=residual,
-            half=half,
-            quarter=quarter,
-            energies=(
-                block_means(power),
-                block_means(pictures.laplacian(half).square()),
-                block_means(pictures.laplacian(quarter).square()),
-            ),
-            fourth=block_means(power.square()),
-            bands=pictures.dct_band_energies(luma, self._dct, self._dct_bands),
-            colours=_colour_blocks(colours),
+        residual = pictures.laplacian(luma, planes("residual", *luma.shape))
+        step = planes("step", *luma.shape)
+        with_previous(torch.sub, residual, None if last is None else last.residual, step)
+        fine, fourth, stepped, turned = self._energies(residual, step, None if last is None else last.step, planes)
+        rows = _Rows(
+            fine=fine,
+            fourth=fourth,
+            step=stepped,
+            turn=turned,
+            middle=self._regions.of(pictures.laplacian(half).square_())[0],
+            bands=self._bands(luma, planes),
+            colours=pictures.block_colours(colours, NUM_BLOCKS),
+            change=block_means(with_previous(torch.sub, half, None if last is None else last.half).abs_()),
+            quarter=pictures.halved(half),
         )
+        return rows, _Last(*(stack[-1:].clone() for stack in (residual, step, half)))
 
-    def _regional(self, maps: Tensor) -> Tensor:
-        """(F, height, width) to (F, 5) region means."""
-        return block_means(maps) @ self._regions
+    def _energies(self, residual: Tensor, step: Tensor, last_step: Tensor | None, planes: Planes) -> Tensor:
+        """(4, F, 5): of the residual, its fourth power, its step, and the product of this step and the last."""
+        product = planes("product", *residual.shape)
+        power = [block_rows(torch.mul(residual, residual, out=product))]
+        power.append(block_rows(product.square_()))
+        power.append(block_rows(torch.mul(step, step, out=product)))
+        power.append(block_rows(with_previous(torch.mul, step, last_step, product)))
+        return self._regions.of_rows(torch.stack(power))
 
-    def _sharpness(self, maps: _Maps) -> dict[str, Tensor]:
+    def _quarter_rows(self, quarter: Tensor) -> _QuarterRows:
+        """As `_rows`, but more pictures at a time."""
+        found: list[_QuarterRows] = []
+        last: _LastQuarter | None = None
+        runs: tuple[Tensor, ...] = torch.split(quarter, self._run * _QUARTERS_PER_FRAME)
+        for run in runs:
+            rows, last = self._quarter_rows_of(run, last)
+            found.append(rows)
+        return _QuarterRows(*(torch.cat(column) for column in zip(*found, strict=True)))
+
+    def _quarter_rows_of(self, quarter: Tensor, last: _LastQuarter | None) -> tuple[_QuarterRows, _LastQuarter]:
+        """With one Lucas-Kanade step for each region."""
+        picture, last_step = (None, None) if last is None else last
+        step = with_previous(torch.sub, quarter, picture)
+        bend, skip = (with_previous(operation, step, last_step).abs_() for operation in (torch.sub, torch.add))
+        across, down = pictures.gradients(with_previous(torch.add, quarter, picture).div_(2))
+        planes = (across.square(), down.square(), across * down, across * step, down * step, bend, skip, step.abs())
+        energy = pictures.laplacian(quarter).square_()
+        xx, yy, xy, xt, yt, bend, skip, size, energy = self._regions.of(*planes, energy)
+        xx, yy = xx + _FLOW_RIDGE, yy + _FLOW_RIDGE
+        determinant = xx * yy - xy.square()
+        u, v = (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
+        left_over = torch.addcmul(step, across, u[:, ALL, None, None]).addcmul_(down, v[:, ALL, None, None])
+        (unexplained,) = self._regions.of(left_over.abs_())
+        rows = _QuarterRows(energy, bend, skip, size, torch.stack([u, v], dim=1), unexplained)
+        return rows, _LastQuarter(quarter[-1:], step[-1:])
+
+    @staticmethod
+    def _sharpness(rows: _Rows, coarse: Tensor) -> dict[str, Tensor]:
         """Energy of the residual at three scales and in six DCT bands, its kurtosis, and the mouth's against the rest.
 
         A region that was drawn at another resolution, or blended, differs here from its surroundings.
         """
-        regional = [_log(energy @ self._regions) for energy in maps.energies]
-        bands = _log(torch.einsum("fbk,br->fkr", maps.bands, self._regions))
-        fourth = maps.fourth @ self._regions
-        kurtosis = (fourth / ((maps.energies[0] @ self._regions) + _FLOOR).square() + 1.0).log()
+        regional = [_log(energy) for energy in (rows.fine, rows.middle, coarse)]
+        bands = _log(rows.bands)
+        kurtosis = (rows.fourth / (rows.fine + _FLOOR).square() + 1.0).log()
         contrasts = [against_mouth(level) for level in (*regional, *bands.unbind(dim=1))]
         return {
             "sharpness": torch.cat(regional, dim=1),
@@ -130,10 +199,16 @@ class FaceMeasures:
             "mouth_sharpness": torch.cat(contrasts, dim=1),
         }
 
-    def _noise(self, maps: _Maps) -> dict[str, Tensor]:
-        """How the residual agrees with those of the neighbours: a camera's noise does not, a frozen texture does."""
-        single, bend, skip = (blocks @ self._regions for blocks in self._residual_steps(maps.residual))
-        energy = maps.energies[0] @ self._regions
+    @staticmethod
+    def _noise(rows: _Rows) -> dict[str, Tensor]:
+        """How the residual agrees with those of the neighbours: a camera's noise does not, a frozen texture does.
+
+        The residual's second difference is this step less the next, and from the picture before to the one after it
+        goes both, so that their energies follow from those of the steps and of their product.
+        """
+        single, energy = rows.step, rows.fine
+        following, turn = (torch.cat([value[1:], torch.zeros_like(value[:1])]) for value in (rows.step, rows.turn))
+        bend, skip = ((single + following + sign * turn).clamp_min(0.0) for sign in (-2.0, 2.0))
         behind, ahead = before(energy), after(energy)
         levels = [_log(single), _log(bend), _log(skip)]
         return {
@@ -149,53 +224,31 @@ class FaceMeasures:
             ),
         }
 
-    def _residual_steps(self, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(F, 784) each: squared differences to the picture before, to both beside it, and between those two."""
-        steps = []
-        for first in range(0, len(residual), self._run):
-            here = residual[first : first + self._run]
-            beyond = residual[first + len(here) : first + len(here) + 1]
-            last = torch.cat([residual[max(0, first - 1) :][:1], here[:-1]])
-            following = torch.cat([here[1:], beyond if len(beyond) else here[-1:]])
-            differences = (here - last, following - 2 * here + last, following - last)
-            steps.append([block_means(difference.square()) for difference in differences])
-        single, bend, skip = (torch.cat(blocks) for blocks in zip(*steps, strict=True))
-        return single, bend, skip
-
-    def _changes(self, half: Tensor, quarter: Tensor) -> dict[str, Tensor]:
+    def _changes(self, change: Tensor, rows: _QuarterRows) -> dict[str, Tensor]:
         """Differences between pictures, and signs of a picture that was shown twice."""
-        change = block_means((half - before(half)).abs())
-        last, following = before(quarter), after(quarter)
-        double = self._regional((following - 2 * quarter + last).abs())
-        skip = self._regional((following - last).abs())
+        double, skip = (torch.cat([value[1:], rows.step[-1:]]) for value in (rows.bend, rows.skip))
         still = (change < _STILL_GREY_LEVELS).float().mean(dim=1, keepdim=True)
         middle = change.median(dim=1, keepdim=True).values
         return {
-            "change": torch.cat([_log(change @ self._regions), _log(middle), still], dim=1),
+            "change": torch.cat([_log(self._regions.of_blocks(change)), _log(middle), still], dim=1),
             "change_bend": torch.cat([_log(double), _log(skip)], dim=1),
         }
 
-    def _motion(self, quarter: Tensor) -> dict[str, Tensor]:
-        """One Lucas-Kanade step for each region: speed, its jerk, the mouth's against the face's, what it leaves."""
-        last = before(quarter)
-        across, down = pictures.gradients((quarter + last) / 2)
-        change = quarter - last
-        xx, yy = (self._regional(slope.square()) + _FLOW_RIDGE for slope in (across, down))
-        xy, xt, yt = (self._regional(a * b) for a, b in ((across, down), (across, change), (down, change)))
-        determinant = xx * yy - xy.square()
-        u, v = (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
-        left_over = change + across * u[:, ALL, None, None] + down * v[:, ALL, None, None]
+    @staticmethod
+    def _motion(rows: _QuarterRows) -> dict[str, Tensor]:
+        """Speed, its jerk, the mouth's flow against the face's, and what the flow leaves."""
+        u, v = rows.flow.unbind(dim=1)
         relative = [flow[:, MOUTH : MOUTH + 1] - flow[:, UPPER : UPPER + 2] for flow in (u, v)]
         return {
             "speed": (u.square() + v.square() + _FLOW_FLOOR).log(),
             "jerk": ((u - before(u)).square() + (v - before(v)).square() + _FLOW_FLOOR).log(),
             "mouth_motion": torch.cat(relative, dim=1),
-            "unexplained": _log(self._regional(left_over.abs())),
+            "unexplained": _log(rows.unexplained),
         }
 
     def _colours(self, blocks: Tensor) -> dict[str, Tensor]:
         """Brightness and tint of the regions, the mouth's against the rest, and how they flicker."""
-        means = torch.einsum("fbk,br->fkr", blocks, self._regions)
+        means = self._regions.of_colours(blocks)
         red, green, blue = (means + 1.0).log().unbind(dim=1)
         levels = [green, red - green, blue - green]
         return {
@@ -203,13 +256,6 @@ class FaceMeasures:
             "mouth_colour": torch.cat([against_mouth(level) for level in levels], dim=1),
             "flicker": _log((means - before(means)).abs().mean(dim=1)),
         }
-
-
-def _colour_blocks(colours: Tensor) -> Tensor:
-    """(F, side, side, 3) to (F, 784, 3): the mean of each block."""
-    side = colours.shape[1] // NUM_BLOCKS
-    rows = colours.reshape(len(colours), NUM_BLOCKS, side, -1).sum(dim=2)
-    return rows.reshape(len(colours), NUM_BLOCKS, NUM_BLOCKS, side, 3).sum(dim=3).flatten(1, 2) / side**2
 
 
 def _log(energy: Tensor) -> Tensor:

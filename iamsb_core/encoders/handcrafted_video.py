@@ -24,7 +24,7 @@ from iamsb_core.media.clip import DecodedClip
 from iamsb_core.timeline import FeatureTrack, TimeGrid
 
 VERSION = 2
-_FRAMES_PER_PASS = 24
+_FRAMES_PER_PASS = 100
 _SIDE_MULTIPLE = 8 * NUM_BLOCKS // 2
 """blocks at half and quarter size, and 8 x 8 transforms, must come out whole"""
 

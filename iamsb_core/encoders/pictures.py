@@ -1,29 +1,98 @@
-"""Operations on stacks of pictures, (F, height, width) float32 in grey levels 0 to 255."""
+"""Operations on stacks of pictures, (F, height, width) float32 in grey levels 0 to 255.
+
+On a processor some of them are OpenCV's, which takes a pixel and its neighbours in one go where PyTorch would go
+through the memory once for each; luma, halves and colours are the same bits either way. Large planes are written where
+the caller says: a fresh one costs the system a fresh page for every 4 KiB, more time than the arithmetic takes.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import cache
+
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iamsb_core.encoders.spectra import cosine_transform
+_LUMA = (0.299, 0.587, 0.114)
+_LAPLACIAN = np.asarray([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=np.float32)
+_SUM = np.ones((1, 3), dtype=np.float32)
 
-_DCT_BAND_EDGES = (1, 2, 3, 5, 7, 10, 15)
-"""horizontal plus vertical order; 0 is the block's mean"""
-NUM_DCT_BANDS = len(_DCT_BAND_EDGES) - 1
+
+class Planes:
+    """Memory for planes by name, used again by whoever asks for the name again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._flat: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        """A float32 plane of this shape, with whatever is in it."""
+        size = math.prod(shape)
+        flat = self._flat.get(name)
+        if flat is None or len(flat) < size:
+            flat = self._flat[name] = torch.empty(size, device=self._device)
+        return flat[:size].view(shape)
+
+
+def luma(colours: Tensor, planes: Planes) -> Tensor:
+    """(F, height, width, 3) to (F, height, width)."""
+    num_frames, height, width, _ = colours.shape
+    found = planes("luma", num_frames, height, width)
+    if colours.device.type != "cpu":
+        return torch.matmul(colours, torch.tensor(_LUMA, device=colours.device), out=found)
+    weighted = planes("weighted", num_frames, height, width * 3)
+    torch.mul(colours.flatten(2), _luma_weights(width), out=weighted)
+    cv2.transform(weighted.view(-1, width, 3).numpy(), _SUM, dst=found.view(-1, width).numpy())
+    return found
+
+
+@cache
+def _luma_weights(width: int) -> Tensor:
+    """(width * 3,): the weights of a row of pixels' colours."""
+    return torch.tensor(_LUMA).repeat(width)
 
 
 def halved(pictures: Tensor) -> Tensor:
     """Every 2 x 2 pixels averaged."""
     rows = pictures[:, 0::2] + pictures[:, 1::2]
-    return (rows[:, :, 0::2] + rows[:, :, 1::2]) / 4
+    if pictures.device.type != "cpu":
+        return (rows[:, :, 0::2] + rows[:, :, 1::2]) / 4
+    return _narrowed(rows, 2).div_(2)
 
 
-def laplacian(pictures: Tensor) -> Tensor:
+def laplacian(pictures: Tensor, out: Tensor | None = None) -> Tensor:
     """Four times a pixel minus its four neighbours, the edges repeated: what a smooth picture does not have."""
+    found = torch.empty_like(pictures) if out is None else out
+    if pictures.device.type == "cpu":
+        for picture, to in zip(pictures.numpy(), found.numpy(), strict=True):
+            cv2.filter2D(picture, -1, _LAPLACIAN, dst=to, borderType=cv2.BORDER_REPLICATE)
+        return found
     padded = F.pad(pictures[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     across = padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
-    return 4 * pictures - across - padded[:, :-2, 1:-1] - padded[:, 2:, 1:-1]
+    return torch.sub(4 * pictures - across - padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], out=found)
+
+
+def block_colours(colours: Tensor, num_blocks: int) -> Tensor:
+    """(F, side, side, 3) to (F, num_blocks^2, 3): the mean of each block."""
+    num_frames, side = colours.shape[:2]
+    width = side // num_blocks
+    rows = colours.reshape(num_frames, num_blocks, width, side * 3).sum(dim=2)
+    if colours.device.type == "cpu":
+        return _narrowed(rows.view(-1, side, 3), width).view(num_frames, -1, 3).div_(width)
+    return rows.reshape(num_frames, num_blocks, num_blocks, width, 3).sum(dim=3).flatten(1, 2) / width**2
+
+
+def _narrowed(pictures: Tensor, factor: int) -> Tensor:
+    """(..., height, width) or (height, width, channels) on a processor, every so many columns averaged."""
+    has_channels = pictures.shape[-1] == 3
+    flat = pictures if has_channels else pictures.reshape(-1, pictures.shape[-1])
+    size = (flat.shape[1] // factor, flat.shape[0])
+    found = torch.from_numpy(cv2.resize(flat.numpy(), size, interpolation=cv2.INTER_AREA))
+    return found if has_channels else found.view(*pictures.shape[:-1], size[0])
 
 
 def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,6 +100,16 @@ def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
     across = F.pad((pictures[:, :, 2:] - pictures[:, :, :-2]) / 2, (1, 1))
     down = F.pad((pictures[:, 2:] - pictures[:, :-2]) / 2, (0, 0, 1, 1))
     return across, down
+
+
+def with_previous(
+    operation: Callable[..., Tensor], pictures: Tensor, previous: Tensor | None, out: Tensor | None = None
+) -> Tensor:
+    """operation(picture, the one before it) of each; previous: (1, ...), the one before the first, itself if None."""
+    found = torch.empty_like(pictures) if out is None else out
+    operation(pictures[1:], pictures[:-1], out=found[1:])
+    operation(pictures[:1], pictures[:1] if previous is None else previous, out=found[:1])
+    return found
 
 
 def before(values: Tensor) -> Tensor:
@@ -41,19 +120,3 @@ def before(values: Tensor) -> Tensor:
 def after(values: Tensor) -> Tensor:
     """Row i holds row i + 1, the last is repeated."""
     return torch.cat([values[1:], values[-1:]])
-
-
-def dct_matrices() -> tuple[Tensor, Tensor]:
-    """The 8 x 8 transform of flattened blocks (64, 64), and its orders averaged into bands (64, NUM_DCT_BANDS)."""
-    basis = cosine_transform(8, 8)
-    order = (torch.arange(8)[:, None] + torch.arange(8)).flatten()[:, None]
-    low, high = torch.tensor(_DCT_BAND_EDGES[:-1]), torch.tensor(_DCT_BAND_EDGES[1:])
-    bands = ((order >= low) & (order < high)).float()
-    return torch.kron(basis, basis), bands / bands.sum(dim=0)
-
-
-def dct_band_energies(pictures: Tensor, transform: Tensor, bands: Tensor) -> Tensor:
-    """(F, height, width) to (F, blocks, NUM_DCT_BANDS): energies of the 8 x 8 blocks' coefficients."""
-    num_frames, height, width = pictures.shape
-    blocks = pictures.reshape(num_frames, height // 8, 8, width // 8, 8).transpose(2, 3)
-    return ((blocks.reshape(-1, 64) @ transform).square() @ bands).reshape(num_frames, -1, bands.shape[1])

@@ -79,7 +79,8 @@ def shape(framed: Tensor) -> Tensor:
 
     Glottal pulses point one way; whatever rebuilds a voice from its spectrum loses that.
     """
-    moments = torch.stack([framed.pow(order).mean(dim=1) for order in (2, 3, 4)])
+    square = framed.square()
+    moments = torch.stack([power.mean(dim=1) for power in (square, square * framed, square.square())])
     pooled = F.avg_pool1d(moments[None], 5, stride=1, padding=2, count_include_pad=False)[0]
     return torch.cat([_skewness_and_kurtosis(moments), _skewness_and_kurtosis(pooled)], dim=1)
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 POWER_FLOOR = 1e-10
 """-100 dB of full scale: below the noise of 16-bit samples, so digital silence stays finite."""
+_FAINT = 1e-10
+"""amplitudes above this have a phase for certain"""
 
 
 def frames(samples: Tensor, *, width: int, hop: int, margin: int) -> Tensor:
@@ -76,18 +78,35 @@ def deltas(values: Tensor) -> Tensor:
     return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10
 
 
-def irregularity(spectra: Tensor, dim: int) -> Tensor:
-    """|second difference of the phase| along a dimension, in [0, 1] of pi, the ends repeated.
+def irregularities(spectra: Tensor) -> tuple[Tensor, Tensor]:
+    """|second difference of the phase| along time and along frequency, in [0, 1] of pi, the ends repeated.
 
     spectra: (n, bins) complex. Along time it says how fast the instantaneous frequency changes, along frequency how
     fast the group delay does: small where a voice is steady, disturbed where a phase was made up, and one half where
     there is no sound at all.
     """
-    size = spectra.shape[dim]
-    phasors = spectra / (spectra.abs() + 1e-12)
-    before, here, after = (phasors.narrow(dim, start, size - 2) for start in (0, 1, 2))
-    product = before * after * here.conj().square()
+    real, imaginary = spectra.real.contiguous(), spectra.imag.contiguous()
+    half_turns = torch.atan2(imaginary, real).div_(math.pi)
     # noise at the rounding of float32 decides the phase of digital silence; its middle value does not depend on it
-    bend = torch.where(product.abs() > 0.5, product.angle().abs() / math.pi, 0.5)
-    ends = bend.narrow(dim, 0, 1), bend.narrow(dim, size - 3, 1)
-    return torch.cat([ends[0], bend, ends[1]], dim=dim)
+    power = real.square_().add_(imaginary.square_())
+    strength = None
+    if bool(power.amin() < _FAINT**2):
+        size = power.sqrt_()
+        strength = size / (size + 1e-12)
+    return _bend(half_turns, strength, 0), _bend(half_turns, strength, 1)
+
+
+def _bend(half_turns: Tensor, strength: Tensor | None, dim: int) -> Tensor:
+    """The second difference along a dimension, of phases over pi; one half where the three have no strength."""
+    size = half_turns.shape[dim]
+    before, here, after = (half_turns.narrow(dim, start, size - 2) for start in (0, 1, 2))
+    bend = torch.empty_like(half_turns)
+    inside = bend.narrow(dim, 1, size - 2)
+    torch.add(before, after, out=inside).sub_(here, alpha=2)
+    inside.sub_((inside / 2).round_(), alpha=2).abs_()
+    if strength is not None:
+        before, here, after = (strength.narrow(dim, start, size - 2) for start in (0, 1, 2))
+        inside.masked_fill_(before * after * here.square() <= 0.5, 0.5)
+    bend.narrow(dim, 0, 1).copy_(bend.narrow(dim, 1, 1))
+    bend.narrow(dim, size - 1, 1).copy_(bend.narrow(dim, size - 2, 1))
+    return bend

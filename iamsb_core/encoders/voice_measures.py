@@ -39,12 +39,14 @@ class VoiceMeasures:
     def __call__(self, samples: Tensor) -> dict[str, Tensor]:
         """Blocks (cells, columns) of the main track, and `fine` (cells, 4 * columns): four rows side by side."""
         bends = self._phase_bends(samples)
+        framed = spectra.frames(samples, width=160, hop=CELL_SAMPLES // FINE_PER_CELL, margin=MARGIN)
+        density = spectra.power(spectra.spectrum(framed))
         return {
             **self._spectral_shape(samples),
             **self._phase_irregularity(bends),
             **self._linear_prediction(samples),
-            "sub_frame": self._sub_frame_energies(samples),
-            "fine": self._fine_rows(samples, bends),
+            "sub_frame": self._sub_frame_energies(density),
+            "fine": self._fine_rows(framed, density, bends),
         }
 
     def _spectral_shape(self, samples: Tensor) -> dict[str, Tensor]:
@@ -65,7 +67,7 @@ class VoiceMeasures:
         """Irregularity of the instantaneous frequency and of the group delay, each (8 cells, 161), every 2.5 ms."""
         hop = CELL_SAMPLES // _PHASE_FRAMES_PER_CELL
         spectrum = spectra.spectrum(spectra.frames(samples, width=320, hop=hop, margin=MARGIN))
-        return spectra.irregularity(spectrum, 0), spectra.irregularity(spectrum, 1)
+        return spectra.irregularities(spectrum)
 
     def _phase_irregularity(self, bends: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Mean and maximum over each cell, in 16 bands."""
@@ -92,16 +94,16 @@ class VoiceMeasures:
             "neighbours": prediction.neighbour_distances(coefficients, lags),
         }
 
-    def _sub_frame_energies(self, samples: Tensor) -> Tensor:
+    def _sub_frame_energies(self, density: Tensor) -> Tensor:
         """(cells, 24): six bands' log energies in four windows of 10 ms, against the cell's own mean."""
-        framed = spectra.frames(samples, width=160, hop=CELL_SAMPLES // 4, margin=MARGIN)
-        bands = _by_cell(spectra.log_power(spectra.power(spectra.spectrum(framed)) @ self._sub_frame), 4)
+        bands = _by_cell(spectra.log_power(density @ self._sub_frame), FINE_PER_CELL)
         return (bands - bands.mean(dim=1, keepdim=True)).flatten(1)
 
-    def _fine_rows(self, samples: Tensor, bends: tuple[Tensor, Tensor]) -> Tensor:
-        """(cells, 4 * 28): eight bands, their flux, both irregularities in five bands, loudness, steepest step."""
-        framed = spectra.frames(samples, width=160, hop=CELL_SAMPLES // FINE_PER_CELL, margin=MARGIN)
-        density = spectra.power(spectra.spectrum(framed))
+    def _fine_rows(self, framed: Tensor, density: Tensor, bends: tuple[Tensor, Tensor]) -> Tensor:
+        """(cells, 4 * 28): eight bands, their flux, both irregularities in five bands, loudness, steepest step.
+
+        framed: (4 * cells, 160) samples, density: their spectra's power.
+        """
         bands = spectra.log_power(density @ self._fine)
         flux = bands - torch.cat([bands[:1], bands[:-1]])
         irregular = [_by_cell(bend @ self._fine_phase, 2).mean(dim=1) for bend in bends]

@@ -84,13 +84,18 @@ def _crop_window(window: list[Pixels], square: Square, found: bool, size_pixels:
         if index > 0 and picture is window[index - 1]:
             frames[index] = frames[index - 1]
         else:
-            frames[index] = crop_square(picture, left, top, side, size_pixels)
+            crop_square(picture, left, top, side, size_pixels, out=frames[index])
     box = np.asarray([left, top, left + side, top + side], dtype=np.float32)
     return ViewedCells(frames, np.tile(box, (len(window), 1)), np.full(len(window), found))
 
 
-def crop_square(picture: Pixels, left: int, top: int, side: int, size_pixels: int) -> Pixels:
-    """The square region of a picture as (size_pixels, size_pixels, 3); what lies outside the picture is black."""
+def crop_square(
+    picture: Pixels, left: int, top: int, side: int, size_pixels: int, *, out: Pixels | None = None
+) -> Pixels:
+    """The square region of a picture as (size_pixels, size_pixels, 3); what lies outside the picture is black.
+
+    out: where to write it, if anywhere.
+    """
     height, width = picture.shape[:2]
     shown = picture[max(top, 0) : min(top + side, height), max(left, 0) : min(left + side, width)]
     if shown.shape[:2] != (side, side):
@@ -98,5 +103,5 @@ def crop_square(picture: Pixels, left: int, top: int, side: int, size_pixels: in
         below, after = side - shown.shape[0] - above, side - shown.shape[1] - before
         shown = np.pad(shown, ((above, below), (before, after), (0, 0)))
     method = cv2.INTER_AREA if side > size_pixels else cv2.INTER_LINEAR
-    resized = cv2.resize(np.ascontiguousarray(shown), (size_pixels, size_pixels), interpolation=method)
+    resized = cv2.resize(shown, (size_pixels, size_pixels), dst=out, interpolation=method)
     return np.asarray(resized, dtype=np.uint8)

@@ -51,15 +51,15 @@ def decord_pictures(path: Path, scan: Scan, *, num_threads: int = 1) -> Iterator
     try:
         reader = decord.VideoReader(str(path.absolute()), num_threads=num_threads)
         _check_times(reader, times)
-        previous: Pixels | None = None
+        previous: Any = None
         for index, seconds in enumerate(times):
-            pixels: Pixels = reader.next().asnumpy()
+            held = reader.next()
             if index == 0:
-                _check_first_picture(pixels, scan)
-            if index == len(times) - 1 and previous is not None and np.array_equal(pixels, previous):
+                _check_first_picture(held.asnumpy(), scan)
+            if index == len(times) - 1 and index > 0 and np.array_equal(held.asnumpy(), previous.asnumpy()):
                 raise ReaderDisagreesError("its last two pictures are the same: some may be missing before")
-            previous = pixels
-            yield Picture(float(seconds), _already(pixels))
+            previous = held
+            yield Picture(float(seconds), held.asnumpy)
     except ReaderDisagreesError:
         raise
     except Exception as error:  # decord raises its own errors, RuntimeError and StopIteration for much the same
@@ -85,10 +85,6 @@ def pyav_pictures(
                 continue
             last, size = seconds, size or (frame.width, frame.height)
             yield Picture(seconds, partial(upright, frame, size=size))
-
-
-def _already(pixels: Pixels) -> Callable[[], Pixels]:
-    return lambda: pixels
 
 
 def _check_decord_may_read(scan: Scan) -> NDArray[np.float64]:

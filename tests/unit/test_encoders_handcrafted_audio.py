@@ -123,11 +123,27 @@ def test_a_steady_tone_has_a_regular_phase_and_noise_has_not() -> None:
     tone = torch.sin(2 * torch.pi * 1000 * time)
     noise = torch.randn(16_000, generator=torch.Generator().manual_seed(0))
     bends = [
-        spectra.irregularity(spectra.spectrum(spectra.frames(x, width=320, hop=40, margin=320)), 0)
+        spectra.irregularities(spectra.spectrum(spectra.frames(x, width=320, hop=40, margin=320)))[0]
         for x in (tone, noise)
     ]
     assert bends[0][:, 20].max() < 1e-3
     assert 0.05 < float(bends[1].mean()) < 0.5
+
+
+def test_irregularity_is_the_angle_of_three_neighbours_product() -> None:
+    """Against the angle of a number that has it: z[-1] z[+1] conj(z[0])^2, of a voice that begins after silence."""
+    samples = np.concatenate([np.zeros(1_000, np.float32), voice(4_000)])
+    framed = spectra.frames(torch.from_numpy(samples), width=320, hop=40, margin=320)
+    spectrum = spectra.spectrum(framed)
+    exact = spectrum.numpy().astype(np.complex128)
+    phasors = exact / (np.abs(exact) + 1e-12)
+    for axis, found in enumerate(spectra.irregularities(spectrum)):
+        lined = np.moveaxis(phasors, axis, 0)
+        product = lined[:-2] * lined[2:] * lined[1:-1].conj() ** 2
+        bend = np.where(np.abs(product) > 0.5, np.abs(np.angle(product)) / np.pi, 0.5)
+        inside = np.moveaxis(found.numpy(), axis, 0)
+        np.testing.assert_allclose(inside[1:-1], bend, atol=2e-6)
+        np.testing.assert_array_equal(inside[[0, -1]], inside[[1, -2]])
 
 
 def test_spectrum_of_white_noise_is_its_power() -> None:

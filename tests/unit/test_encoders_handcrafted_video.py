@@ -13,10 +13,12 @@ from scipy.ndimage import gaussian_filter
 
 from iamsb_core.encoders import pictures
 from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.encoders.cosines import BandEnergies
 from iamsb_core.encoders.face_measures import FaceMeasures
 from iamsb_core.encoders.handcrafted_video import HandcraftedVideoEncoder
 from iamsb_core.encoders.load import encoder_specs
-from iamsb_core.encoders.regions import ALL, AROUND, MOUTH, REGIONS, block_means, region_weights
+from iamsb_core.encoders.pictures import Planes
+from iamsb_core.encoders.regions import ALL, AROUND, MOUTH, REGIONS, RegionMeans, block_means, region_weights
 from iamsb_core.media.clip import DecodedClip, FrameView, MediaProbe
 from iamsb_core.timeline import TimeGrid
 
@@ -130,16 +132,67 @@ def test_regions_average_their_blocks() -> None:
     assert means[ALL] == pytest.approx(5.0 * 80 / 784)
 
 
-def test_block_transform_is_the_cosine_transform_of_scipy() -> None:
-    picture = torch.rand(1, 16, 8, generator=torch.Generator().manual_seed(0))
-    transform, bands = pictures.dct_matrices()
-    ours = pictures.dct_band_energies(picture, transform, bands)[0].numpy()
+def slow_band_energies(picture: np.ndarray) -> np.ndarray:
+    """(784, 6): SciPy's transform of each block, its energies averaged over the orders of a band."""
     order = np.add.outer(np.arange(8), np.arange(8))
-    for block, energies in zip((picture[0, :8], picture[0, 8:]), ours, strict=True):
-        coefficients = dctn(block.numpy(), norm="ortho") ** 2
-        edges = (1, 2, 3, 5, 7, 10, 15)
-        slow = [coefficients[(order >= a) & (order < b)].mean() for a, b in itertools.pairwise(edges)]
-        np.testing.assert_allclose(energies, slow, rtol=1e-4)
+    blocks = picture.reshape(28, 8, 28, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8)
+    energies = dctn(blocks, axes=(1, 2), norm="ortho") ** 2
+    edges = (1, 2, 3, 5, 7, 10, 15)
+    return np.stack([energies[:, (order >= a) & (order < b)].mean(axis=1) for a, b in itertools.pairwise(edges)], 1)
+
+
+def test_block_transform_is_the_cosine_transform_of_scipy() -> None:
+    picture = torch.rand(2, 24, 16, generator=torch.Generator().manual_seed(0))
+    ours = BandEnergies(CPU).coefficients(picture, Planes(CPU)).numpy()
+    for frame, row, column in itertools.product(range(2), range(3), range(2)):
+        block = picture[frame, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8].numpy()
+        found = ours[frame, row, :, 8 * column : 8 * column + 8]
+        np.testing.assert_allclose(found, dctn(block, norm="ortho"), atol=1e-5)
+
+
+def test_bands_are_the_regions_means_of_the_blocks_bands() -> None:
+    pictures_ = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(1)) * 255
+    ours = BandEnergies(CPU)(pictures_, Planes(CPU)).numpy()
+    for picture, found in zip(pictures_.double().numpy(), ours, strict=True):
+        wanted = slow_band_energies(picture).T @ region_weights().double().numpy()
+        np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_regions_means_are_those_of_the_blocks() -> None:
+    means, weights = RegionMeans(CPU), region_weights()
+    for side in (56, 112, 224):
+        planes = [torch.rand(3, side, side, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+        wanted = torch.stack([block_means(plane) @ weights for plane in planes])
+        torch.testing.assert_close(means.of(*planes), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("run", [1, 3, 100])
+def test_measured_as_by_plain_formulas(run: int) -> None:
+    """Energies of the residual's first and second differences, computed in double precision one picture at a time."""
+    frames = film(7)
+    measures = FaceMeasures(CPU)
+    measures._run = run
+    noise = measures(torch.from_numpy(frames))["noise"].numpy()
+    luma = frames.astype(np.float64) @ (0.299, 0.587, 0.114)
+    edged = np.pad(luma, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    across, down = edged[:, 1:-1, :-2] + edged[:, 1:-1, 2:], edged[:, :-2, 1:-1] + edged[:, 2:, 1:-1]
+    residual = 4 * luma - across - down
+    for i in range(1, 6):
+        last, here, following = residual[i - 1 : i + 2]
+        planes = np.stack([here - last, following - 2 * here + last, following - last]) ** 2
+        energies = block_means(torch.from_numpy(planes)) @ region_weights().double()
+        np.testing.assert_allclose(noise[i], (energies + 0.02).log().flatten().numpy(), atol=1e-5)
+
+
+def test_colours_and_halves_are_the_same_bits_as_by_plain_sums() -> None:
+    """Thresholds stand behind them: whether a block is still must not hang on the order of a sum."""
+    colours = torch.from_numpy(film(3)).float()
+    luma = pictures.luma(colours, Planes(CPU))
+    assert torch.equal(luma, (colours[..., 0] * 0.299 + colours[..., 1] * 0.587) + colours[..., 2] * 0.114)
+    rows = luma[:, 0::2] + luma[:, 1::2]
+    assert torch.equal(pictures.halved(luma), (rows[:, :, 0::2] + rows[:, :, 1::2]) / 4)
+    blocks = colours.reshape(3, 28, 8, 28, 8, 3).double().mean(dim=(2, 4)).flatten(1, 2)
+    assert torch.equal(pictures.block_colours(colours, 28), blocks.float())
 
 
 def test_laplacian_of_a_plane_is_zero_inside() -> None:
