@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,6 @@ from iamsb_core.report.dataset_page import render_dataset_page
 from iamsb_core.timeline import Segment
 
 pytestmark = pytest.mark.browser
-CHROMIUM = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 LONG_NAME = "a-name-without-any-place-to-break-it-" * 6
 
 
@@ -45,19 +40,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ValidationReport:
         )
     root = tmp_path_factory.mktemp("data")
     return validate(Manifest("lavdf", root, tuple(videos), ("3 entries were odd; mended",)))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium, driven by playwright; skipped where either is absent."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no chromium on this machine; install the package chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ from iamsb_core.manifest import Modality
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("prefect")]
 SECONDS, FPS, RATE = 2, 10, 16_000
 NAME = "talk & <b>3 May #1.mp4"
-CHROMIUM = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 def film(path: Path) -> bytes:
@@ -84,26 +83,20 @@ def desk(untrained_model: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(desk: str) -> Iterator[Any]:
+def page(browser: Any, desk: str) -> Iterator[Any]:
     """A page on the desk, which complains of nothing and asks nobody else."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on this machine; install the package chromium")
     complaints: list[str] = []
     asked: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-        page = chromium.new_page(viewport={"width": 1280, "height": 900}, base_url=desk)
-        page.set_default_timeout(60_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        yield page
-        assert complaints == []
-        assert [url for url in asked if not url.startswith((desk, "data:", "blob:"))] == []
-        chromium.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=desk)
+    page.set_default_timeout(60_000)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    yield page
+    assert complaints == []
+    assert [url for url in asked if not url.startswith((desk, "data:", "blob:"))] == []
+    page.close()
 
 
 def wait_until(page: Any, condition: str, seconds: float = 30.0) -> None:

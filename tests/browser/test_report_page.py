@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import runpy
-import shutil
 import time
 import wave
 from pathlib import Path
@@ -20,24 +19,7 @@ from iamsb_core.report import write_report
 pytestmark = pytest.mark.browser
 case = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "report_case.py"))
 make_clip, make_proposals, make_report = case["make_clip"], case["make_proposals"], case["make_report"]
-CHROMIUM = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ROWS = {"audio": [[0.4, 0.55, 0.7], [2.31, 2.94, 0.93]], "visual": [[2.5, 3.5, 0.88], [7.2, 8.0, 0.51]]}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's chromium, driven by playwright; skipped where either is absent."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no chromium on this machine; install the package chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield chromium
-        chromium.close()
 
 
 @dataclasses.dataclass

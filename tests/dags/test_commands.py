@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_URL
+from tiny_work import tiny_training
 
 from flows.cli import main
-from flows.train import TrainFlowConfig
 from iamsb_core.digest import plain
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -53,11 +50,8 @@ def iamsb(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    neck, coarse = NeckConfig(num_blocks=1, expansion=1, edge_dim=8), CoarseConfig(num_queries=12, hidden_multiple=1)
-    system = replace(compact(), dim=32, neck=neck, coarse=coarse)
     path = tmp_path_factory.mktemp("config") / "tiny.json"
-    training = TrainConfig(epochs=3, batch_size=3)
-    path.write_text(json.dumps(plain(TrainFlowConfig(system_config=plain(system), training=training))))
+    path.write_text(json.dumps(plain(tiny_training(epochs=3))))
     return path
 
 

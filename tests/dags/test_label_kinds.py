@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny_work import tiny_training
 
 from flows.evaluate import evaluate
-from flows.train import TrainFlowConfig, train
-from iamsb_core.digest import plain
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
+from flows.train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
-
-
-def tiny_config() -> TrainFlowConfig:
-    system = replace(
-        compact(),
-        dim=32,
-        neck=NeckConfig(num_blocks=1, expansion=1, edge_dim=8),
-        coarse=CoarseConfig(num_queries=12, hidden_multiple=1),
-    )
-    return TrainFlowConfig(system_config=plain(system), training=TrainConfig(epochs=1, batch_size=3))
 
 
 def relabelled(dataset: Path, name: str, label_of: Callable[[str, int], dict[str, str]]) -> Path:
@@ -45,7 +32,7 @@ def whole(split: str, number: int) -> dict[str, str]:
 
 def test_whole_clips_are_trained_on_and_scored_by_their_auc(tiny_dataset: Path) -> None:
     root = relabelled(tiny_dataset, "whole.jsonl", whole)
-    trained = train(root, "generic", tiny_config())
+    trained = train(root, "generic", tiny_training())
     assert 0.0 <= trained.metrics["selection"] <= 1.0
     done = evaluate(root, "generic", trained.model.uri, baselines=False)
     assert done.report.auc is not None
@@ -59,7 +46,7 @@ def test_whole_clips_are_trained_on_and_scored_by_their_auc(tiny_dataset: Path) 
     )
     assert evaluate(either, "generic", trained.model.uri, baselines=False).report.auc == done.report.auc
     with pytest.raises(ValueError, match="not in which stream, and training needs to know"):
-        train(either, "generic", tiny_config())
+        train(either, "generic", tiny_training())
 
     hidden = relabelled(tiny_dataset, "hidden.jsonl", lambda split, n: {"label": "none"} if split == "test" else {})
     with pytest.raises(ValueError, match=r"the test split of generic .* has no labels.*`iamsb predict`"):

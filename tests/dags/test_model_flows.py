@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from prefect.exceptions import ParameterTypeError
+from tiny_work import tiny_training
 
 from flows.evaluate import evaluate
 from flows.localize import localize
-from flows.train import TrainFlowConfig, train
-from iamsb_core.digest import plain
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
+from flows.train import train
 from storage.home import Home
 from storage.mlflow_setup import connect
 from storage.prediction_store import read_predictions
@@ -26,16 +23,6 @@ from tasks.fitting import TrainedModel
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def tiny_config(epochs: int = 1) -> TrainFlowConfig:
-    system = replace(
-        compact(),
-        dim=32,
-        neck=NeckConfig(num_blocks=1, expansion=1, edge_dim=8),
-        coarse=CoarseConfig(num_queries=12, hidden_multiple=1),
-    )
-    return TrainFlowConfig(system_config=plain(system), training=TrainConfig(epochs=epochs, batch_size=3))
-
-
 @pytest.fixture(scope="module")
 def trained(
     tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: None
@@ -43,7 +30,7 @@ def trained(
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("models") / "home"
         patch.setenv("IAMSB_HOME", str(folder))
-        return train(tiny_dataset, config=tiny_config()), folder
+        return train(tiny_dataset, config=tiny_training()), folder
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +46,7 @@ def test_the_first_model_is_the_champion_and_is_not_trained_twice(
     champion = get_alias(home)
     assert champion is not None
     assert champion.uri == model.uri
-    again = train(tiny_dataset, config=tiny_config())
+    again = train(tiny_dataset, config=tiny_training())
     assert again.reused
     assert again.run_id == trained[0].run_id
 
@@ -73,14 +60,14 @@ def test_a_training_that_the_tracking_store_does_not_know_is_logged_there_again(
 ):
     shutil.copytree(trained[1], tmp_path / "home", ignore=shutil.ignore_patterns("mlflow*"))
     monkeypatch.setenv("IAMSB_HOME", str(tmp_path / "home"))
-    again = train(tiny_dataset, config=tiny_config())
+    again = train(tiny_dataset, config=tiny_training())
     assert not again.reused
     assert again.run_id != trained[0].run_id
     assert f"no run {trained[0].run_id!r}" in caplog.text
     assert resolve_model(Home.current(), again.model.uri)[1].sha256 == trained[0].model.sha256, (
         "nothing is trained anew"
     )
-    assert train(tiny_dataset, config=tiny_config()).reused
+    assert train(tiny_dataset, config=tiny_training()).reused
 
 
 def test_evaluate_scores_a_model_beside_the_baselines(trained: tuple[TrainedModel, Path], tiny_dataset: Path):

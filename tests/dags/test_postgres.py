@@ -11,26 +11,20 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import answers, free_port
+from tiny_work import forge_tiny, tiny_training
 
-from flows.train import TrainFlowConfig
 from iamsb_core.digest import plain
-from iamsb_core.forgery.config import ForgeConfig, SyntheticConfig
-from iamsb_core.forgery.forge import forge
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
@@ -56,11 +50,6 @@ def owner() -> dict[str, Any]:
     if chosen is None:
         pytest.skip(f"PostgreSQL does not run as root, and there is no user {' or '.join(UNPRIVILEGED)}")
     return {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -151,25 +140,11 @@ def serving(command: list[str], url: str, environment: dict[str, str], log_file:
             process.wait(60)
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
-
-
 def tiny(folder: Path) -> tuple[Path, Path]:
     """A dataset of drawn clips, and the configuration of a training that takes seconds."""
-    shape = {"num_clips": (5, 2, 1), "people_shares": (1.0, 1.0, 1.0), "clip_seconds": (2.4, 2.6)}
-    synthetic = SyntheticConfig(num_people=3, seconds_per_person=4.0)
-    config = ForgeConfig(**shape, segment_seconds=(0.2, 1.0), synthetic=synthetic)
-    data = forge(None, folder / "data", config, num_workers=1).out
-    neck, coarse = NeckConfig(num_blocks=1, expansion=1, edge_dim=8), CoarseConfig(num_queries=12, hidden_multiple=1)
-    system = plain(replace(compact(), dim=32, neck=neck, coarse=coarse))
-    chosen = TrainFlowConfig(system_config=system, training=TrainConfig(epochs=2, batch_size=3), device="cpu")
+    chosen = replace(tiny_training(epochs=2), device="cpu")
     (folder / "config.json").write_text(json.dumps(plain(chosen)))
-    return data, folder / "config.json"
+    return forge_tiny(folder / "data", num_clips=(5, 2, 1)), folder / "config.json"
 
 
 def test_a_training_is_recorded_in_postgres(database: Database, tmp_path: Path) -> None:

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_work import tiny_training
 
 from flows.retrain import LOCK_FILE, Retraining, retrain
-from flows.train import TrainFlowConfig
-from iamsb_core.digest import plain
 from iamsb_core.metrics.promotion import PromotionRule
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
 from iamsb_core.training.model_folder import load_model
 from storage.corrections import Correction, Corrections, Judgement
 from storage.home import Home
@@ -31,17 +28,6 @@ STRICT = PromotionRule(max_p_value=0.0, num_replicates=20)
 """nothing is"""
 
 
-def tiny_config(seed: int = 0) -> TrainFlowConfig:
-    system = replace(
-        compact(),
-        dim=32,
-        neck=NeckConfig(num_blocks=1, expansion=1, edge_dim=8),
-        coarse=CoarseConfig(num_queries=12, hidden_multiple=1),
-    )
-    training = TrainConfig(epochs=1, batch_size=3, seed=seed)
-    return TrainFlowConfig(system_config=plain(system), training=training)
-
-
 @pytest.fixture(scope="module")
 def first(
     tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: None
@@ -50,7 +36,7 @@ def first(
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("nightly") / "home"
         patch.setenv("IAMSB_HOME", str(folder))
-        return retrain(tiny_dataset, config=tiny_config()), folder
+        return retrain(tiny_dataset, config=tiny_training()), folder
 
 
 @pytest.fixture(autouse=True)
@@ -105,12 +91,12 @@ def test_the_first_model_becomes_the_champion_and_the_page_says_so(first: tuple[
 
 
 def test_with_nothing_new_nothing_is_done(first: tuple[Retraining, Path], tiny_dataset: Path, tmp_path: Path):
-    idle = retrain(tiny_dataset, config=tiny_config())
+    idle = retrain(tiny_dataset, config=tiny_training())
     assert (idle.outcome, idle.candidate, idle.page) == ("nothing new", "", None)
     assert "trained on this very data" in idle.message
-    assert retrain(tmp_path / "nowhere", config=tiny_config()).outcome == "no data"
+    assert retrain(tmp_path / "nowhere", config=tiny_training()).outcome == "no data"
     (tmp_path / "manifest.jsonl").touch()
-    assert retrain(tmp_path, "generic", config=tiny_config()).outcome == "no data", "no full correction yet"
+    assert retrain(tmp_path, "generic", config=tiny_training()).outcome == "no data", "no full correction yet"
 
 
 def test_new_data_is_trained_on_compared_and_not_compared_again(
@@ -118,7 +104,7 @@ def test_new_data_is_trained_on_compared_and_not_compared_again(
 ):
     root = grown(tiny_dataset, tmp_path / "grown")
     fixed = (TestSet(dataset="lavdf", root=tiny_dataset), TestSet(dataset="lavdf", root=tiny_dataset, split="dev"))
-    done = retrain(root, config=tiny_config(), test_sets=fixed, rule=STRICT)
+    done = retrain(root, config=tiny_training(), test_sets=fixed, rule=STRICT)
     assert (done.outcome, done.champion) == ("kept", first[0].candidate)
     assert champion(home) == first[0].candidate
     assert done.decision is not None
@@ -127,10 +113,10 @@ def test_new_data_is_trained_on_compared_and_not_compared_again(
     report = json.loads(done.page.with_suffix(".json").read_text())
     assert report["data"]["removed"] == [json.loads((tiny_dataset / "metadata.min.json").read_text())[0]["file"]]
     assert report["num_decoded"] == 0, "every clip was known"
-    again = retrain(root, config=tiny_config(), test_sets=fixed, rule=STRICT)
+    again = retrain(root, config=tiny_training(), test_sets=fixed, rule=STRICT)
     assert again.outcome == "nothing new"
     assert "was compared with the champion" in again.message
-    asked = retrain(root, config=tiny_config(), test_sets=fixed[:1], rule=LENIENT)
+    asked = retrain(root, config=tiny_training(), test_sets=fixed[:1], rule=LENIENT)
     assert asked.decision is not None
     better = asked.decision.candidate > asked.decision.champion
     assert asked.outcome == ("promoted" if better else "kept")
@@ -140,7 +126,7 @@ def test_new_data_is_trained_on_compared_and_not_compared_again(
     else:
         set_alias(home, asked.candidate.rpartition("/")[2])
         roll_back(home)
-    idle = retrain(root, config=tiny_config(), test_sets=fixed[:1], rule=LENIENT)
+    idle = retrain(root, config=tiny_training(), test_sets=fixed[:1], rule=LENIENT)
     assert idle.outcome == "nothing new"
     assert "was rolled back" in idle.message, "what somebody took back does not come back by itself"
 
@@ -149,7 +135,7 @@ def test_corrections_are_trained_on_alone_and_beside_another_dataset_and_from_th
     first: tuple[Retraining, Path], tiny_dataset: Path, home: Home
 ):
     folder = corrected(home, tiny_dataset)
-    alone = retrain(folder, "generic", config=tiny_config(), rule=STRICT, warm=True)
+    alone = retrain(folder, "generic", config=tiny_training(), rule=STRICT, warm=True)
     assert alone.outcome == "kept"
     assert alone.decision is not None
     assert [one.test_set for one in alone.decision.sets] == ["generic corrections dev"]
@@ -159,7 +145,7 @@ def test_corrections_are_trained_on_alone_and_beside_another_dataset_and_from_th
     assert known
     assert all(torch.equal(value, known[name]) for name, value in ours.system.named_buffers()), "not measured anew"
     beside = (DataSource(dataset="generic", root=folder), DataSource(dataset="generic", root=folder / "nowhere"))
-    done = retrain(tiny_dataset, config=tiny_config(), also=beside, rule=STRICT)
+    done = retrain(tiny_dataset, config=tiny_training(), also=beside, rule=STRICT)
     assert done.page is not None
     report = json.loads(done.page.with_suffix(".json").read_text())
     assert [name.split(":")[0] for name in report["data"]["added"]] == ["2", "2", "2"]
@@ -170,12 +156,12 @@ def test_corrections_are_trained_on_alone_and_beside_another_dataset_and_from_th
 def test_a_second_nightly_says_who_is_at_work_and_ends_well(tiny_dataset: Path, home: Home):
     with exclusive_now(home.root / LOCK_FILE, "process 1 on elsewhere") as other:
         assert other is None
-        done = retrain(tiny_dataset, config=tiny_config(seed=5))
+        done = retrain(tiny_dataset, config=tiny_training(seed=5))
     assert done.outcome == "busy"
     assert done.message == "another retraining is at work (process 1 on elsewhere); this one did nothing"
 
 
 def test_another_system_cannot_go_on_from_the_champion(tiny_dataset: Path):
-    config = replace(tiny_config(seed=7), system_config=tiny_config().system_config | {"dim": 16})
+    config = replace(tiny_training(seed=7), system_config=tiny_training().system_config | {"dim": 16})
     with pytest.raises(ValueError, match="another configuration of the system; train from scratch"):
         retrain(tiny_dataset, config=config, warm=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_API_URL
+from tiny_work import TINY
 
 from flows.cli import main
 from flows.evaluate import evaluate
@@ -21,7 +21,6 @@ from iamsb_core.digest import plain
 from iamsb_core.manifest import STREAMS, Modality
 from iamsb_core.media.perturbations.spec import KIND_NAMES, LEVELS
 from iamsb_core.systems.base import create_system
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
 from iamsb_core.training.model_folder import ModelCard, save_model
 from iamsb_core.training.seeding import seeded
 from storage.feature_source import StoredFeatures
@@ -50,18 +49,16 @@ def environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def model(tiny_dataset: Path, tmp_path: Path) -> Path:
     """A tiny model with its first weights: what it finds is of no account here."""
     clean = view(tiny_dataset)
-    neck, coarse = NeckConfig(num_blocks=1, expansion=1, edge_dim=8), CoarseConfig(num_queries=12, hidden_multiple=1)
-    config = replace(compact(), dim=32, neck=neck, coarse=coarse)
     card = ModelCard(
         system="iamsb",
-        system_config=plain(config),
+        system_config=plain(TINY),
         streams=StoredFeatures(FeatureStore(clean.store), clean.audio, clean.visual).streams,
         audio_encoder=clean.audio,
         visual_encoder=clean.visual,
         window_seconds=10.0,
     )
     with seeded(0):
-        return save_model(tmp_path / "model", create_system("iamsb", card.streams, config).state_dict(), card)
+        return save_model(tmp_path / "model", create_system("iamsb", card.streams, TINY).state_dict(), card)
 
 
 def view(tiny_dataset: Path, *perturb: str, shard_size: int = 64) -> Extraction:

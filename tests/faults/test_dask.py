@@ -10,37 +10,24 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from distributed import Client, get_task_stream
-
-from iamsb_core.datasets.lavdf import read_lavdf
-from iamsb_core.digest import digest, file_sha256
-from iamsb_core.encoders.load import encoder_specs, resolve_spec
-from iamsb_core.forgery.config import ForgeConfig, SyntheticConfig
-from iamsb_core.forgery.forge import forge
-from storage.feature_store import FeatureStore
+from loopback import answers, free_port
+from workplace import features_digest, num_packs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
 
 WAIT_SECONDS = 600
-NUM_CLIPS, NUM_SHARDS = 16, 8
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+NUM_CLIPS, NUM_SHARDS = 12, 6
 
 
 def until(moment: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
@@ -49,14 +36,6 @@ def until(moment: Callable[[], bool], what: str, process: subprocess.Popen[bytes
         assert process.poll() is None, f"the process ended before {what}"
         assert time.monotonic() < deadline, f"{what} took too long"
         time.sleep(0.02)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 class Cluster:
@@ -132,39 +111,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.stop()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 drawn clips of 2.5 s in LAV-DF's layout: 8 shards of two."""
-    config = ForgeConfig(
-        num_clips=(10, 3, 3),
-        people_shares=(1.0, 1.0, 1.0),
-        clip_seconds=(2.4, 2.6),
-        segment_seconds=(0.2, 1.0),
-        synthetic=SyntheticConfig(num_people=3, seconds_per_person=4.0),
-    )
-    return forge(None, tmp_path_factory.mktemp("data") / "tiny", config, num_workers=1).out
-
-
 def finished(process: subprocess.Popen[bytes], cluster: Cluster) -> dict[str, Any]:
     output, _ = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0, output.decode() + (cluster.folder / "extract.log").read_text()[-3000:]
     return json.loads(output)
-
-
-def num_packs(home: Path) -> int:
-    return len(list(home.glob("features/v1/*/*.zarr")))
-
-
-def features_digest(data: Path, home: Path) -> str:
-    """Of every feature value of every clip in both streams."""
-    store, rows = FeatureStore(home / "features"), []
-    assert store.verify().is_sound
-    for video in read_lavdf(data).videos:
-        for spec in map(resolve_spec, encoder_specs("handcrafted")):
-            stored = store.read(spec.identity, file_sha256(data / video.path))
-            assert stored is not None
-            rows.append([video.video_id, np.asarray(stored.track.main.values, np.float64).tobytes().hex()])
-    return digest(rows)
 
 
 def shard_runs(cluster: Cluster, since: str = "") -> list[dict[str, Any]]:
@@ -178,20 +128,20 @@ def shard_runs(cluster: Cluster, since: str = "") -> list[dict[str, Any]]:
     return sorted(found, key=lambda run: run["start_time"])
 
 
-def test_a_worker_that_is_killed_costs_nothing(cluster: Cluster, data: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_costs_nothing(cluster: Cluster, tiny_dataset: Path, tmp_path: Path) -> None:
     workers = [cluster.worker("--nthreads", "1", "--name", name) for name in ("first", "second")]
-    undisturbed = finished(cluster.extract(data, tmp_path / "whole"), cluster)
+    undisturbed = finished(cluster.extract(tiny_dataset, tmp_path / "whole"), cluster)
     assert (undisturbed["num_videos"], undisturbed["num_shards"], undisturbed["bad"]) == (NUM_CLIPS, NUM_SHARDS, [])
 
     home = tmp_path / "killed"
-    running = cluster.extract(data, home)
+    running = cluster.extract(tiny_dataset, home)
     until(lambda: num_packs(home) >= 4, "two shards were done", running)
     workers[0].send_signal(signal.SIGKILL)
     workers[0].wait(30)
     assert num_packs(home) < 2 * NUM_SHARDS, "it was killed in the middle"
     done = finished(running, cluster)
     assert (done["num_shards"], done["num_bad"]) == (NUM_SHARDS, 0)
-    assert features_digest(data, home) == features_digest(data, tmp_path / "whole")
+    assert features_digest(tiny_dataset, home) == features_digest(tiny_dataset, tmp_path / "whole")
     states = {run["state_type"] for run in shard_runs(cluster)}
     assert states == {"COMPLETED"}, "the server was told by every worker, and of no failure"
     workers[1].terminate()
@@ -199,14 +149,14 @@ def test_a_worker_that_is_killed_costs_nothing(cluster: Cluster, data: Path, tmp
 
 
 def test_shards_go_one_at_a_time_to_the_worker_that_has_their_resource(
-    cluster: Cluster, data: Path, tmp_path: Path
+    cluster: Cluster, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     workers = [cluster.worker("--nthreads", "4", "--name", "with", "--resources", "GPU=1")]
     workers.append(cluster.worker("--nthreads", "4", "--name", "without"))
     began = datetime.now(UTC).isoformat()
     with Client(cluster.address, set_as_default=False) as client, get_task_stream(client) as stream:
         client.wait_for_workers(2, timeout=WAIT_SECONDS)
-        finished(cluster.extract(data, tmp_path / "home", IAMSB_DASK_RESOURCES="GPU=1"), cluster)
+        finished(cluster.extract(tiny_dataset, tmp_path / "home", IAMSB_DASK_RESOURCES="GPU=1"), cluster)
         names = {address: worker["id"] for address, worker in client.scheduler_info()["workers"].items()}
     assert {names[task["worker"]] for task in stream.data if "extract_shard" in str(task["key"])} == {"with"}
     runs = shard_runs(cluster, since=began)

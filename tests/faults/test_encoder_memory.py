@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,6 @@ import numpy as np
 import pytest
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, WavLMConfig, WavLMModel
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from workplace import note
 
 from iamsb_core.encoders.alignment import Chunk
@@ -170,9 +168,8 @@ def test_a_clip_that_never_fits_costs_itself_and_is_tried_again():
 
 
 STARVED = """
-import hashlib, resource, sys
+import resource, sys
 import numpy as np
-sys.path.insert(0, sys.argv[1])
 from test_encoder_memory import clip_of
 from iamsb_core.encoders.load import encoder_specs, load_encoder
 
@@ -181,7 +178,7 @@ whole = encoder.encode([clip])[0].main.values
 before = encoder._frames.max_rows
 used = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmData")) ) << 10
 _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-resource.setrlimit(resource.RLIMIT_DATA, (used + (int(sys.argv[2]) << 20), hard))
+resource.setrlimit(resource.RLIMIT_DATA, (used + (int(sys.argv[1]) << 20), hard))
 halved = encoder.encode([clip])[0].main.values
 resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 print(before, encoder._frames.max_rows, np.abs(whole - halved).max())
@@ -194,8 +191,9 @@ def test_a_process_that_really_runs_out_goes_on_in_smaller_passes():
     """The kernel refuses more memory: first hardly any, then more, until a pass of some size fits."""
     outcomes = []
     for spare_mib in (2, 8, 16, 32, 64):
-        command = [sys.executable, "-c", STARVED, str(Path(__file__).parent), str(spare_mib)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", STARVED, str(spare_mib)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # with what pytest put on it
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             assert "MemoryError" in done.stderr or "memory" in done.stderr, done.stderr[-2000:]
             outcomes.append({"spare_mib": spare_mib, "outcome": "refused in words"})

@@ -11,32 +11,28 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from loopback import answers, free_port
 from workers import PrefectServer, decoders, worker
 from workplace import (
     TIMEOUT_SECONDS,
     check_equal,
     check_whole,
     epoch_metrics,
-    features_digest,
     make_dataset,
     note,
     num_checkpoints,
     num_packs,
     packs,
+    trained_on,
     wait_for,
 )
 
@@ -51,13 +47,6 @@ only_root_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can m
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("flow-faults"), num_clips=(3, 1, 1), seconds=1.2, epochs=6)
-
-
-@pytest.fixture(scope="module")
-def server(workplace: Path) -> Iterator[PrefectServer]:
-    running = PrefectServer(workplace / "prefect")
-    yield running
-    running.kill()
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +127,7 @@ def test_a_disk_that_is_full(fresh: Path, workplace: Path, server: PrefectServer
         remount("size=64m")
         assert ends("extract", fresh, workplace, server)
         assert done <= packs(fresh)
-        assert features_digest(workplace, fresh) == features_digest(workplace, undisturbed[1])
+        assert trained_on(workplace, fresh) == trained_on(workplace, undisturbed[1])
     note("disk-full", {"packs_before_it_was_full": len(done), "outcome": "failed in words, resumed, equal"})
 
 
@@ -203,7 +192,7 @@ def test_a_decoder_that_hangs(fresh: Path, workplace: Path, server: PrefectServe
     assert kinds in (["timeout"], []), "it was between two videos where there is none"
     assert ends("extract", fresh, workplace, server)
     assert result(fresh, "extract")["bad"] == []
-    assert features_digest(workplace, fresh) == features_digest(workplace, undisturbed[1])
+    assert trained_on(workplace, fresh) == trained_on(workplace, undisturbed[1])
     note("hang", {"seconds": round(waited, 1), "kinds": kinds, "outcome": "one video late, tried again, equal"})
 
 
@@ -224,8 +213,7 @@ class Tracking:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.start()
 
@@ -237,7 +225,7 @@ class Tracking:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5):
+            if answers(f"{self.url}/health"):
                 return
             time.sleep(0.2)
         raise AssertionError((self._folder / "server.log").read_text()[-2000:])

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from workplace import check_equal, finish, flow_states, kill_when, make_dataset, num_checkpoints, num_packs, start
 
 pytestmark = pytest.mark.xdist_group("kill")

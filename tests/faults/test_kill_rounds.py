@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +20,17 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from workers import PrefectServer, decoders, worker
 from workplace import (
     check_equal,
     check_whole,
     epoch_metrics,
-    features_digest,
     make_dataset,
     note,
     num_checkpoints,
     packs,
     tally,
+    trained_on,
 )
 
 from storage.home import Home
@@ -61,13 +56,6 @@ class Kill:
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("rounds"), num_clips=(2, 1, 1), seconds=1.2, epochs=6)
-
-
-@pytest.fixture(scope="module")
-def server(workplace: Path) -> Iterator[PrefectServer]:
-    running = PrefectServer(workplace / "prefect")
-    yield running
-    running.kill()
 
 
 @pytest.fixture(scope="module")
@@ -195,13 +183,13 @@ def test_killed_while_extracting(
 ):
     server = None if kind.endswith("-task") else request.getfixturevalue("server")
     num_before = 0 if server is None else server.states()["COMPLETED"]
-    expected = features_digest(workplace, undisturbed)
+    expected = trained_on(workplace, undisturbed)
     killer = Killer(kind, workplace, server, victims)
     duration, states, num_rounds = killer.duration_seconds(empty_home(workplace / f"timing-{kind}")), {}, 0
     while len(killer.kills) < num_kills:
         home = empty_home(workplace / f"{kind}-{num_rounds}")
         killer.round(home, duration, num_kills)
-        assert features_digest(workplace, home) == expected
+        assert trained_on(workplace, home) == expected
         assert packs(home) >= packs(undisturbed)
         shutil.rmtree(home)
         num_rounds += 1

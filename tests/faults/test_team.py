@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +10,14 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from workplace import finish, log_file, make_dataset, start, wait_for
 
-from flows.train import TrainFlowConfig
-from iamsb_core.digest import plain
-from iamsb_core.forgery.config import ForgeConfig, SyntheticConfig
-from iamsb_core.forgery.forge import forge
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
 from tasks.team_launcher import _blamed
 from tasks.teamwork import LostProcessError, _error, command_elsewhere
 from tasks.train_job import TeamConfig
 
 pytestmark = pytest.mark.xdist_group("team")
 
-WAIT_SECONDS = 900
 TOLERANCE = 2e-3
 """of dev metrics and of weights, after 15 steps of AdamW in float32"""
 
@@ -38,49 +25,7 @@ TOLERANCE = 2e-3
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny forged dataset and a tiny training configuration: 5 epochs of 3 steps, a checkpoint after each."""
-    folder = tmp_path_factory.mktemp("team")
-    forgery = ForgeConfig(
-        num_clips=(6, 2, 1),
-        people_shares=(1.0, 1.0, 1.0),
-        clip_seconds=(2.4, 2.6),
-        segment_seconds=(0.2, 1.0),
-        synthetic=SyntheticConfig(num_people=3, seconds_per_person=4.0),
-    )
-    forge(None, folder / "data", forgery, num_workers=1)
-    neck, coarse = NeckConfig(num_blocks=1, expansion=1, edge_dim=8), CoarseConfig(num_queries=12, hidden_multiple=1)
-    training = TrainConfig(epochs=5, batch_size=2, checkpoint_every_steps=1)
-    config = TrainFlowConfig(
-        system_config=plain(replace(compact(), dim=32, neck=neck, coarse=coarse)), training=training, device="cpu"
-    )
-    (folder / "config.json").write_text(json.dumps(plain(config)))
-    return folder
-
-
-def start(workplace: Path, home: Path, *options: str) -> subprocess.Popen[bytes]:
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "IAMSB_"))}
-    command = ["-m", "flows.cli", "train", "lavdf", str(workplace / "data"), "--json", *options]
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_suffix(".log").open("ab") as errors:
-        return subprocess.Popen(
-            [sys.executable, *command, "--config", str(workplace / "config.json")],
-            env=variables | {"IAMSB_HOME": str(home), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-
-
-def finish(process: subprocess.Popen[bytes], home: Path) -> dict[str, Any]:
-    output, _ = process.communicate(timeout=WAIT_SECONDS)
-    assert process.returncode == 0, output.decode() + home.with_suffix(".log").read_text()[-3000:]
-    return json.loads(output)
-
-
-def until(moment: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not moment():
-        assert process.poll() is None, "the command ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    return make_dataset(tmp_path_factory.mktemp("team"), num_clips=(6, 2, 1), epochs=5)
 
 
 def steps_done(home: Path) -> int:
@@ -130,11 +75,11 @@ def test_a_killed_process_is_named_and_the_training_goes_on(
 ) -> None:
     home = workplace / "member" / "home"
     running = start(workplace, home, "--processes", "2")
-    until(lambda: steps_done(home) >= 4, running)
+    wait_for(running, lambda: steps_done(home) >= 4)
     second = next(one for one in of_home(home, "tasks.team_member") if one.environ()["RANK"] == "1")
     second.send_signal(signal.SIGKILL)
     done = finish(running, home)
-    assert "training process 2 was killed by signal 9" in home.with_suffix(".log").read_text()
+    assert "training process 2 was killed by signal 9" in log_file(home).read_text()
     assert done["metrics"] == shared[0]["metrics"]
     assert same_bits(home, shared[1])
 
@@ -143,7 +88,7 @@ def test_a_killed_process_is_named_and_the_training_goes_on(
 def test_processes_end_with_the_command_that_started_them(workplace: Path, shared: tuple[dict[str, Any], Path]) -> None:
     home = workplace / "command" / "home"
     running = start(workplace, home, "--processes", "2")
-    until(lambda: steps_done(home) >= 4, running)
+    wait_for(running, lambda: steps_done(home) >= 4)
     running.send_signal(signal.SIGKILL)
     running.communicate()
     orphans = of_home(home, "tasks.team_member") + of_home(home, "tasks.team_launcher")

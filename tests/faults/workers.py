@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import psutil
+from loopback import answers, free_port
 
 from flows.environment import SERVER_MODULE
 from flows.left_behind import call_crashed
@@ -120,8 +120,7 @@ class PrefectServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/api"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -138,7 +137,7 @@ class PrefectServer:
                 command, env=os.environ | marks, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
+        while not answers(f"{self.url}/health"):
             assert self._process.poll() is None, (self._folder / "server.log").read_text()[-2000:]
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -159,10 +158,3 @@ class PrefectServer:
     def forget(self) -> None:
         """What a command does that finds itself alone: whatever is shown as running was killed."""
         call_crashed(self.url)
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                return True
-        except OSError:
-            return False

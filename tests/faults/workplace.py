@@ -17,15 +17,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
+from tiny_work import forge_tiny, tiny_training
 
-from flows.train import TrainFlowConfig
 from iamsb_core.datasets.lavdf import read_lavdf
 from iamsb_core.digest import digest, file_sha256, plain
 from iamsb_core.encoders.load import encoder_specs, resolve_spec
-from iamsb_core.forgery.config import ForgeConfig, SyntheticConfig
-from iamsb_core.forgery.forge import forge
-from iamsb_core.systems.iamsb.config import CoarseConfig, NeckConfig, compact
-from iamsb_core.training.config import TrainConfig
+from iamsb_core.manifest import SPLITS, Split
 from storage.feature_store import FeatureStore
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,36 +33,22 @@ def make_dataset(
     folder: Path, num_clips: tuple[int, int, int] = (5, 2, 1), seconds: float = 2.5, epochs: int = 4
 ) -> Path:
     """Drawn clips, forged, in LAV-DF's layout, and a tiny training configuration beside them."""
-    forgery = ForgeConfig(
-        num_clips=num_clips,
-        people_shares=(1.0, 1.0, 1.0),
-        clip_seconds=(seconds - 0.1, seconds + 0.1),
-        min_source_seconds=min(2.0, seconds - 0.1),
-        segment_seconds=(0.2, min(1.0, seconds / 2)),
-        synthetic=SyntheticConfig(num_people=3, seconds_per_person=4.0),
-    )
-    forge(None, folder / "data", forgery, num_workers=1)
-    neck, coarse = NeckConfig(num_blocks=1, expansion=1, edge_dim=8), CoarseConfig(num_queries=12, hidden_multiple=1)
-    training = TrainConfig(epochs=epochs, batch_size=2, checkpoint_every_steps=1)
-    config = TrainFlowConfig(
-        system_config=plain(replace(compact(), dim=32, neck=neck, coarse=coarse)), training=training, device="cpu"
-    )
+    forge_tiny(folder / "data", num_clips, seconds)
+    config = replace(tiny_training(epochs=epochs, batch_size=2, checkpoint_every_steps=1), device="cpu")
     (folder / "config.json").write_text(json.dumps(plain(config)))
     return folder
 
 
-def start(
-    workplace: Path, home: Path, command: str = "train", variables: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """`iamsb train` (which extracts first) or `iamsb extract`, in a home of its own."""
+def start(workplace: Path, home: Path, *options: str) -> subprocess.Popen[bytes]:
+    """`iamsb train`, which extracts first, in a home of its own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "IAMSB_", "MLFLOW_T"))}
-    words = ["-m", "flows.cli", command, "lavdf", str(workplace / "data"), "--json"]
-    words += ["--config", str(workplace / "config.json")] if command == "train" else []
+    words = ["-m", "flows.cli", "train", "lavdf", str(workplace / "data"), "--json", *options]
+    words += ["--config", str(workplace / "config.json")]
     home.parent.mkdir(parents=True, exist_ok=True)
     with log_file(home).open("ab") as errors:
         return subprocess.Popen(
             [sys.executable, *words],
-            env=kept | {"IAMSB_HOME": str(home), "OMP_NUM_THREADS": "1", **(variables or {})},
+            env=kept | {"IAMSB_HOME": str(home), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=errors,
         )
@@ -81,13 +64,6 @@ def finish(process: subprocess.Popen[bytes], home: Path) -> dict[str, Any]:
     output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, output.decode() + log_file(home).read_text()[-3000:]
     return json.loads(output)
-
-
-def fail(process: subprocess.Popen[bytes]) -> str:
-    """What a command says that must fail."""
-    output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-    assert process.returncode == 1, output.decode()
-    return str(json.loads(output)["error"])
 
 
 def wait_for(process: subprocess.Popen[bytes], moment: Callable[[], bool]) -> None:
@@ -121,18 +97,23 @@ def num_checkpoints(home: Path) -> int:
     return len(list(home.glob("runs/*/checkpoints/step-*")))
 
 
-def features_digest(workplace: Path, home: Path) -> str:
-    """Of every feature value of every clip of train and dev in both streams, in a store that is sound."""
+def features_digest(data: Path, home: Path, splits: tuple[Split, ...] = SPLITS) -> str:
+    """Of every feature value of every clip in both streams, in a store that is sound."""
     store = FeatureStore(home / "features")
     assert store.verify().is_sound
     rows = []
-    for video in read_lavdf(workplace / "data").videos:
-        if video.split != "test":
+    for video in read_lavdf(data).videos:
+        if video.split in splits:
             for spec in map(resolve_spec, encoder_specs("handcrafted")):
-                stored = store.read(spec.identity, file_sha256(workplace / "data" / video.path))
+                stored = store.read(spec.identity, file_sha256(data / video.path))
                 assert stored is not None
                 rows.append([video.video_id, np.asarray(stored.track.main.values, np.float64).tobytes().hex()])
     return digest(rows)
+
+
+def trained_on(workplace: Path, home: Path) -> str:
+    """The digest of the features that a training reads."""
+    return features_digest(workplace / "data", home, ("train", "dev"))
 
 
 def weights(home: Path) -> str:
@@ -155,7 +136,7 @@ def check_whole(home: Path) -> None:
 def check_equal(workplace: Path, home: Path, done: dict[str, Any], undisturbed: tuple[dict[str, Any], Path]) -> None:
     """Features, metrics and weights are those of the undisturbed run."""
     expected, other = undisturbed
-    assert features_digest(workplace, home) == features_digest(workplace, other)
+    assert trained_on(workplace, home) == trained_on(workplace, other)
     assert done["metrics"] == expected["metrics"]
     assert weights(home) == weights(other)
 

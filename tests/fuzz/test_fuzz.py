@@ -9,14 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import bombs
 import fuzz
 import mutants
+import numpy as np
+import pytest
 
 from iamsb_core.localizer import Localizer
 from iamsb_core.media.clip import DecodeError

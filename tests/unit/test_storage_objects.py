@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from loopback import free_port
 from zarr.storage import ObjectStore
 
 from iamsb_core.digest import plain
@@ -50,8 +50,7 @@ def _answers(url: str) -> bool:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment that finds moto's server, in a process of its own, with the bucket `features`."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with (tmp_path_factory.mktemp("s3") / "moto.log").open("wb") as output:
@@ -274,12 +273,9 @@ def test_the_environment_says_where_features_are(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_extraction_and_training_from_the_command_line(s3: dict[str, str], tmp_path: Path) -> None:
     """The same model as from features on the disk."""
-    from iamsb_core.forgery.config import ForgeConfig, SyntheticConfig  # noqa: PLC0415 - for this one alone
-    from iamsb_core.forgery.forge import forge  # noqa: PLC0415
+    from tiny_work import forge_tiny  # noqa: PLC0415 - imports much, for this one alone
 
-    shape = {"num_clips": (6, 2, 1), "people_shares": (1.0, 1.0, 1.0), "clip_seconds": (2.4, 2.6)}
-    synthetic = SyntheticConfig(num_people=3, seconds_per_person=4.0)
-    forge(None, tmp_path / "data", ForgeConfig(**shape, segment_seconds=(0.2, 1.0), synthetic=synthetic), num_workers=1)
+    forge_tiny(tmp_path / "data", num_clips=(6, 2, 1))
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("PREFECT_", "IAMSB_"))}
     places = {"there": {"IAMSB_FEATURES": "s3://features/command"}, "here": {}}
     found = {}

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import answers, free_port
 
 from iamsb_core.localizer import Localizer
 from storage.mlflow_setup import mlflow_quiet
@@ -62,8 +62,7 @@ def test_mlflow_predicts_what_a_report_says(
 
 @pytest.mark.slow
 def test_a_served_model_answers_with_the_report(mlflow_model: Path, media_folder: Path, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(mlflow_model), "--env-manager", "local"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     talking = media_folder / "real" / "vox_00067.mp4"
@@ -90,9 +89,7 @@ def test_a_served_model_answers_with_the_report(mlflow_model: Path, media_folder
 def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(600):
         assert server.poll() is None, log.read_text()[-3000:]
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
+        if answers(url):
+            return
+        time.sleep(0.5)
     raise AssertionError(log.read_text()[-3000:])
