@@ -22,6 +22,7 @@ from storage.objects import Place
 from storage.pack_writer import StoreDtype
 from storage.refs import ManifestRef
 from tasks import progress
+from tasks.cores import cores_shared
 from tasks.decoders import decoders_kept
 from tasks.extraction import STAGE, which_complete
 from tasks.extraction_record import recorded
@@ -166,7 +167,7 @@ def extract(root: Path, dataset: str = "lavdf", config: ExtractConfig = ExtractC
     tally = progress.begin(STAGE, sum(len(job.shard.videos) for job in jobs), metered=True)
     with recorded(home, dataset, tally, {**about, "device": pattern.device}) as record:
         told, num_silent = _worth_telling(jobs)
-        with decoders_kept(), worker_resources(task_runner, pattern.device):
+        with decoders_kept(), cores_shared(pattern.device), worker_resources(task_runner, pattern.device):
             futures = [extract_shard.with_options(refresh_cache=not whole).submit(job) for job, whole in told]
             for (job, _), future in zip(told, futures, strict=True):  # one that fails must not cost the others theirs
                 future.wait()

@@ -87,7 +87,7 @@ def runner(max_workers: int | None = None, dask_address: str | None = None) -> T
         from prefect_dask import DaskTaskRunner  # noqa: PLC0415 - a second to import, wanted by few
 
         return DaskTaskRunner(address=address)
-    return ThreadPoolTaskRunner(max_workers=_num_workers() if max_workers is None else _checked(max_workers))
+    return ThreadPoolTaskRunner(max_workers=num_workers() if max_workers is None else _checked(max_workers))
 
 
 def num_decoders() -> int:
@@ -95,10 +95,11 @@ def num_decoders() -> int:
     given = os.environ.get(DECODERS_VARIABLE)
     if given is not None:
         return _checked(given, "decoding processes")
-    return max(1, (os.cpu_count() or 1) // _num_workers())
+    return max(1, (os.cpu_count() or 1) // num_workers())
 
 
-def _num_workers() -> int:
+def num_workers() -> int:
+    """Shards at a time in this process: IAMSB_MAX_WORKERS, or 2."""
     return _checked(os.environ.get(MAX_WORKERS_VARIABLE, "2"))
 
 
