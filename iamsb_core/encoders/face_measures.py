@@ -127,7 +127,7 @@ class FaceMeasures:
     def _rows_of(self, frames: Tensor, last: _Last | None, planes: Planes) -> tuple[_Rows, _Last]:
         colours = planes("colours", *frames.shape).copy_(frames)
         luma = pictures.luma(colours, planes)
-        half = pictures.halved(luma)
+        half = pictures.halved(luma, planes)
         residual = pictures.laplacian(luma, planes("residual", *luma.shape))
         step = planes("step", *luma.shape)
         with_previous(torch.sub, residual, None if last is None else last.residual, step)
@@ -141,7 +141,7 @@ class FaceMeasures:
             bands=self._bands(luma, planes),
             colours=pictures.block_colours(colours, NUM_BLOCKS),
             change=block_means(with_previous(torch.sub, half, None if last is None else last.half).abs_()),
-            quarter=pictures.halved(half),
+            quarter=pictures.halved(half, planes),
         )
         return rows, _Last(*(stack[-1:].clone() for stack in (residual, step, half)))
 

@@ -82,12 +82,19 @@ class HandcraftedAudioEncoder:
         mean_squares: what `standardised` takes, of each block's columns (those of `fine` as rows of the fine track);
         the blocks are the whole clip's if None.
         """
-        relative = {
-            name: standardised(rows, half_width, _FLOOR, None if mean_squares is None else mean_squares[name])
-            for name, (rows, half_width) in self.rows(blocks).items()
-        }
-        fine = relative.pop("fine")
-        return np.concatenate([*relative.values(), *(blocks[name] for name in _ABSOLUTE)], axis=1), fine
+        rows = self.rows(blocks)
+        fine = self._relative({"fine": rows.pop("fine")}, mean_squares)
+        return np.concatenate([self._relative(rows, mean_squares), *(blocks[name] for name in _ABSOLUTE)], axis=1), fine
+
+    @staticmethod
+    def _relative(
+        rows: Mapping[str, tuple[NDArray[np.float32], int]], mean_squares: Mapping[str, NDArray[np.float64]] | None
+    ) -> NDArray[np.float32]:
+        """All columns of one track at once."""
+        values = np.concatenate([block for block, _ in rows.values()], axis=1)
+        half_width = max(width for _, width in rows.values())
+        overall = None if mean_squares is None else np.concatenate([mean_squares[name] for name in rows])
+        return standardised(values, half_width, _FLOOR, overall)
 
     @staticmethod
     def rows(blocks: Mapping[str, NDArray[np.float32]]) -> dict[str, tuple[NDArray[np.float32], int]]:

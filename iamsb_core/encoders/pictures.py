@@ -28,14 +28,16 @@ class Planes:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._flat: dict[str, Tensor] = {}
+        self._made: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def __call__(self, name: str, *shape: int) -> Tensor:
-        """A float32 plane of this shape, with whatever is in it."""
-        size = math.prod(shape)
-        flat = self._flat.get(name)
-        if flat is None or len(flat) < size:
-            flat = self._flat[name] = torch.empty(size, device=self._device)
-        return flat[:size].view(shape)
+        """A float32 plane of this shape, with whatever is in it; a name's first shape must be its largest."""
+        plane = self._made.get((name, shape))
+        if plane is None:
+            size = math.prod(shape)
+            flat = self._flat.setdefault(name, torch.empty(size, device=self._device))
+            plane = self._made[name, shape] = flat[:size].view(shape)
+        return plane
 
 
 def luma(colours: Tensor, planes: Planes) -> Tensor:
@@ -56,12 +58,15 @@ def _luma_weights(width: int) -> Tensor:
     return torch.tensor(_LUMA).repeat(width)
 
 
-def halved(pictures: Tensor) -> Tensor:
+def halved(pictures: Tensor, planes: Planes) -> Tensor:
     """Every 2 x 2 pixels averaged."""
-    rows = pictures[:, 0::2] + pictures[:, 1::2]
+    num_frames, height, width = pictures.shape
+    rows = planes(f"rows of {height}", num_frames, height // 2, width)
+    torch.add(pictures[:, 0::2], pictures[:, 1::2], out=rows)
     if pictures.device.type != "cpu":
         return (rows[:, :, 0::2] + rows[:, :, 1::2]) / 4
-    return _narrowed(rows, 2).div_(2)
+    even, odd = cv2.split(rows.view(-1, width // 2, 2).numpy())
+    return torch.from_numpy(cv2.add(even, odd, dst=even)).view(num_frames, height // 2, -1).div_(4)
 
 
 def laplacian(pictures: Tensor, out: Tensor | None = None) -> Tensor:
@@ -81,18 +86,11 @@ def block_colours(colours: Tensor, num_blocks: int) -> Tensor:
     num_frames, side = colours.shape[:2]
     width = side // num_blocks
     rows = colours.reshape(num_frames, num_blocks, width, side * 3).sum(dim=2)
-    if colours.device.type == "cpu":
-        return _narrowed(rows.view(-1, side, 3), width).view(num_frames, -1, 3).div_(width)
-    return rows.reshape(num_frames, num_blocks, num_blocks, width, 3).sum(dim=3).flatten(1, 2) / width**2
-
-
-def _narrowed(pictures: Tensor, factor: int) -> Tensor:
-    """(..., height, width) or (height, width, channels) on a processor, every so many columns averaged."""
-    has_channels = pictures.shape[-1] == 3
-    flat = pictures if has_channels else pictures.reshape(-1, pictures.shape[-1])
-    size = (flat.shape[1] // factor, flat.shape[0])
-    found = torch.from_numpy(cv2.resize(flat.numpy(), size, interpolation=cv2.INTER_AREA))
-    return found if has_channels else found.view(*pictures.shape[:-1], size[0])
+    if colours.device.type != "cpu":
+        return rows.reshape(num_frames, num_blocks, num_blocks, width, 3).sum(dim=3).flatten(1, 2) / width**2
+    size = (num_blocks, num_frames * num_blocks)
+    means = cv2.resize(rows.view(-1, side, 3).numpy(), size, interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(means).view(num_frames, -1, 3).div_(width)
 
 
 def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:

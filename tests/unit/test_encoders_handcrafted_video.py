@@ -190,7 +190,7 @@ def test_colours_and_halves_are_the_same_bits_as_by_plain_sums() -> None:
     luma = pictures.luma(colours, Planes(CPU))
     assert torch.equal(luma, (colours[..., 0] * 0.299 + colours[..., 1] * 0.587) + colours[..., 2] * 0.114)
     rows = luma[:, 0::2] + luma[:, 1::2]
-    assert torch.equal(pictures.halved(luma), (rows[:, :, 0::2] + rows[:, :, 1::2]) / 4)
+    assert torch.equal(pictures.halved(luma, Planes(CPU)), (rows[:, :, 0::2] + rows[:, :, 1::2]) / 4)
     blocks = colours.reshape(3, 28, 8, 28, 8, 3).double().mean(dim=(2, 4)).flatten(1, 2)
     assert torch.equal(pictures.block_colours(colours, 28), blocks.float())
 
@@ -198,7 +198,7 @@ def test_colours_and_halves_are_the_same_bits_as_by_plain_sums() -> None:
 def test_laplacian_of_a_plane_is_zero_inside() -> None:
     plane = torch.arange(6.0)[None, :, None] + 2 * torch.arange(8.0)
     assert not pictures.laplacian(plane)[:, 1:-1, 1:-1].any()
-    torch.testing.assert_close(pictures.halved(plane)[0, 0, :2], torch.tensor([1.5, 5.5]))
+    torch.testing.assert_close(pictures.halved(plane, Planes(CPU))[0, 0, :2], torch.tensor([1.5, 5.5]))
 
 
 def test_what_cannot_be_met_is_refused(encoder: HandcraftedVideoEncoder) -> None:
