@@ -15,7 +15,6 @@ are the same but for rounding whatever is beside it. On a processor, where this 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from iamsb_core.encoders.alignment import Chunk, buckets, chunks, on_grid
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
+from iamsb_core.encoders.fused_attention import fuse_attention
 from iamsb_core.encoders.passes import Passes
 from iamsb_core.encoders.weights import load_frozen, read_config
 from iamsb_core.media.clip import SAMPLE_RATE_HZ, DecodedClip
@@ -177,8 +177,6 @@ class WavLMEncoder:
 
     def _together(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Several whole clips at once; their own front ends, which look at each clip's own statistics."""
-        # transformers gives PyTorch a mask of booleans beside one of numbers
-        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
         parts = []
         for waveform in waveforms:
             scale = self._waveform_scale(waveform)
@@ -270,7 +268,7 @@ def load_network(folder: Path) -> Any:
 
 def _load(spec: EncoderSpec, folder: Path) -> Any:
     """The model, cut after the chosen layer: what comes later is neither kept nor computed."""
-    model = load_network(folder)
+    model = fuse_attention(load_network(folder))
     encoder, num_layers = model.encoder, len(model.encoder.layers)
     if not -1 <= spec.layer <= num_layers:
         raise ValueError(f"this WavLM has the hidden states 0 to {num_layers} (-1: the last), not {spec.layer}")

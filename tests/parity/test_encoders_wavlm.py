@@ -11,6 +11,7 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMModel
 
 from iamsb_core.encoders.base import EncoderSpec
+from iamsb_core.encoders.fused_attention import fuse_attention
 from iamsb_core.encoders.load import load_encoder
 from iamsb_core.encoders.wavlm import ChunkPlan, WavLMEncoder
 from iamsb_core.media.clip import DecodedClip, MediaProbe
@@ -81,6 +82,32 @@ def test_rows_are_those_of_transformers(folder: Path, layer: int) -> None:
     assert track.main.values.shape == (75, 32)
     np.testing.assert_allclose(track.main.values[:74], expected, atol=2e-5)
     np.testing.assert_array_equal(track.main.values[74], track.main.values[73])
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")  # what transformers gives PyTorch
+@pytest.mark.parametrize("num_padded", [None, 0, 4])
+def test_fused_attention_is_that_of_transformers(folder: Path, num_padded: int | None) -> None:
+    """One layer's, with and without padding, and how it learns: values and gradients, in double precision."""
+    plain, fused = (WavLMModel.from_pretrained(folder).eval().double() for _ in range(2))
+    fuse_attention(fused)
+    rows = torch.randn(3, 20, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    mask = None if num_padded is None else torch.arange(20)[None] < torch.tensor([20, 20 - num_padded, 9])[:, None]
+    found = []
+    for model in (plain, fused):
+        attention = model.encoder.layers[0].attention
+        given = rows.clone().requires_grad_()
+        attended, _, bias = attention(given, attention_mask=mask)
+        attended.square().sum().backward()
+        weights = (attention.q_proj.weight.grad, attention.gru_rel_pos_linear.weight.grad)
+        found.append((attended, bias, given.grad, *weights))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_no_table_of_attention_weights_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.nn.functional, "multi_head_attention_forward")
+    (track,) = encoder(folder).encode([clip_of(noise(9_000))])
+    assert np.isfinite(track.main.values).all()
 
 
 @pytest.mark.parametrize("num_samples", [1, 399, 400, 480, 719, 720, 16_000])
