@@ -153,14 +153,21 @@ class ClipEncoder:
 
         def seen(chunk: Chunk) -> NDArray[np.float32]:
             pieces = [
-                torch.tensor(frames[max(0, chunk.keep.start - end + len(frames)) : chunk.keep.stop - end + len(frames)])
+                frames[max(0, chunk.keep.start - end + len(frames)) : chunk.keep.stop - end + len(frames)]
                 for frames, end in zip(clips, ends.tolist(), strict=True)
                 if chunk.keep.start < end and end - len(frames) < chunk.keep.stop
             ]
-            return self._vectors(torch.cat(pieces).to(self._device))
+            return self._vectors(self._on_device(pieces))
 
         parts = [part for _, part in self._passes.over(int(ends[-1]), seen)]
         return np.split(np.concatenate(parts), ends[:-1])
+
+    def _on_device(self, pieces: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Runs of pictures as one tensor, through memory that a GPU fetches from by itself."""
+        shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
+        frames = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        np.concatenate(pieces, out=frames.numpy())
+        return frames.to(self._device, non_blocking=True)
 
     def _vectors(self, frames: Tensor) -> NDArray[np.float32]:
         """(F, dim) of (F, size, size, 3) uint8, on the host."""
