@@ -184,6 +184,15 @@ def test_measured_as_by_plain_formulas(run: int) -> None:
         np.testing.assert_allclose(noise[i], (energies + 0.02).log().flatten().numpy(), atol=1e-5)
 
 
+def test_off_the_processor_the_blocks_have_the_same_shapes() -> None:
+    """PyTorch's meta device computes shapes alone: the way that a GPU takes, where there is none."""
+    frames = torch.from_numpy(film(5))
+    here = FaceMeasures(CPU)(frames)
+    with torch.inference_mode():
+        there = FaceMeasures(torch.device("meta"))(frames.to("meta"))
+    assert {name: block.shape for name, block in there.items()} == {name: block.shape for name, block in here.items()}
+
+
 def test_colours_and_halves_are_the_same_bits_as_by_plain_sums() -> None:
     """Thresholds stand behind them: whether a block is still must not hang on the order of a sum."""
     colours = torch.from_numpy(film(3)).float()
