@@ -22,7 +22,7 @@ from iamsb_core.metrics.labels import Labels
 from iamsb_core.metrics.metric_report import MetricReport
 from iamsb_core.metrics.plots import dense_protocol
 from iamsb_core.metrics.slices import telling
-from iamsb_core.metrics.tables import known_values, mean_table, metric_table
+from iamsb_core.metrics.tables import known_values, mean_table, metric_table, metric_words
 from iamsb_core.report import templates
 from iamsb_core.report.line_chart import LineChart, line_chart
 from iamsb_core.systems.cost import SystemCost
@@ -222,6 +222,7 @@ def render_arena(arena: Arena) -> str:
             arena=arena,
             pages=tuple(_page(one) for one in arena.datasets),
             significant=SIGNIFICANT,
+            metric=metric_words,
             style=templates.assets("report.css"),
             version=version("iamsb"),
         )
@@ -239,7 +240,6 @@ def _page(arena: DatasetArena) -> DatasetPage:
         chart=line_chart(
             {one.system: {float(key): value for key, value in one.curve.items()} for one in standings},
             x_label="tIoU threshold",
-            y_label="AP, percent",
         ),
         errors=tuple(error_row(one) for one in standings),
         slices=tuple(

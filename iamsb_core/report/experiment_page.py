@@ -86,5 +86,5 @@ def _traces(report: ExperimentReport) -> tuple[Trace, ...]:
         reach = _COSINE_REACH if "cosine" in name else (0.0, max(1.1 * max(values), 1e-6))
         drawn = {variant: {float(step): value for step, value in line.items()} for variant, line in lines.items()}
         words = name.replace("_", " ")
-        found.append(Trace(name=words, chart=line_chart(drawn, x_label="step", y_label=words, reach=reach, scale=1.0)))
+        found.append(Trace(name=words, chart=line_chart(drawn, x_label="step", reach=reach, scale=1.0)))
     return tuple(found)

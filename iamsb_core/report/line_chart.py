@@ -32,7 +32,6 @@ class LineChart:
     heights: tuple[tuple[float, str], ...]
     places: tuple[tuple[float, str], ...]
     x_label: str
-    y_label: str
     box: tuple[float, float, float, float]
     """left, top, right, bottom"""
 
@@ -41,7 +40,6 @@ def line_chart(
     lines: Mapping[str, Mapping[float, float]],
     *,
     x_label: str,
-    y_label: str,
     reach: tuple[float, float] | None = None,
     scale: float = 100.0,
 ) -> LineChart:
@@ -72,7 +70,6 @@ def line_chart(
         heights=tuple((height(value), _written(scale * value)) for value in _steps(bottom, top)),
         places=tuple((place(x), f"{x:g}") for x in _few(every)),
         x_label=x_label,
-        y_label=y_label,
         box=(_LEFT, _TOP, WIDTH - _RIGHT, HEIGHT - _BOTTOM),
     )
 

@@ -78,6 +78,7 @@ def render_reproduction(found: Reproduction) -> str:
         size=(charts.WIDTH, charts.HEIGHT),
         goal=FORGED_STREAM_GOAL,
         significant=SIGNIFICANT,
+        metric=metric_words,
         metrics=tuple(name for name in found.results[0].metrics if name.startswith("ap_")),
         style=templates.assets("report.css"),
         version=version("iamsb"),
@@ -116,7 +117,7 @@ def _figure(found: Reproduction, sweep: str) -> SweepFigure:
         title=_TITLES[sweep],
         results=results,
         paper=PAPER_POINTS.get(sweep, {}),
-        chart=line_chart(lines, x_label=_AXES[sweep], y_label="AP, percent"),
+        chart=line_chart(lines, x_label=_AXES[sweep]),
         trained=all(one.variant.trained for one in results),
     )
 

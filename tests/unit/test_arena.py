@@ -109,9 +109,9 @@ def test_nobody_to_compare() -> None:
 
 def test_a_line_chart_by_hand() -> None:
     """Shares up to .55: the axis reaches .6, so .3 stands half-way; x from 0 to 2 fills the box's width."""
-    chart = line_chart({"a": {0.0: 0.3, 2.0: 0.55}}, x_label="x", y_label="y")
+    chart = line_chart({"a": {0.0: 0.3, 2.0: 0.55}}, x_label="x")
     left, top, right, bottom = chart.box
     assert chart.lines[0].points[0] == (left, (top + bottom) / 2)
     assert chart.lines[0].points[1][0] == right
     assert [label for _, label in chart.heights] == ["0", "12", "24", "36", "48", "60"]
-    assert line_chart({}, x_label="x", y_label="y").lines == ()
+    assert line_chart({}, x_label="x").lines == ()

@@ -212,7 +212,7 @@ def test_a_dot_chart_by_hand():
 def test_a_line_chart_below_zero():
     """A cosine's axis goes from -1 to 1, so that 0 stands half-way, and many steps get few numbers."""
     steps = {float(step): 0.0 for step in range(50)}
-    chart = line_chart({"a": steps}, x_label="step", y_label="cosine", reach=(-1.0, 1.0), scale=1.0)
+    chart = line_chart({"a": steps}, x_label="step", reach=(-1.0, 1.0), scale=1.0)
     _, top, _, bottom = chart.box
     assert chart.lines[0].points[0][1] == (top + bottom) / 2
     assert [label for _, label in chart.heights] == ["-1", "-0.5", "0", "0.5", "1"]
