@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from iamsb_core.data.source import StoredTrack
+from iamsb_core.data.source import LocatedClip, StoredTrack
 from iamsb_core.encoders.base import EncoderSpec, Streams, StreamSpec
 from iamsb_core.manifest import STREAMS, Modality, StreamName, VideoRecord, stream_name
 from iamsb_core.timeline import Segment
@@ -12,7 +12,7 @@ from storage.feature_store import FeatureStore
 
 
 class StoredFeatures:
-    """A FeatureSource over a feature store: what `iamsb_core.data.source` describes.
+    """A LocatingSource over a feature store: what `iamsb_core.data.source` describes.
 
     The specs must be resolved (`iamsb_core.encoders.load.resolve_spec`), since their identity finds the features.
     hidden: names of streams that are held back, as if no clip had them.
@@ -41,6 +41,19 @@ class StoredFeatures:
         if stream_name(modality) in self._hidden:
             return None
         return self.store.read(self._identities[modality], _sha256(video), window)
+
+    def locate(self, video: VideoRecord, modality: Modality) -> LocatedClip | None:
+        """As the protocol says. Raises as `read` does."""
+        if stream_name(modality) in self._hidden:
+            return None
+        return self.store.locate(self._identities[modality], _sha256(video))
+
+    def expect(self, videos: Sequence[VideoRecord]) -> None:
+        """As the protocol says; for object storage it does nothing."""
+        known = [video.media_sha256 for video in videos if video.media_sha256 is not None]
+        for modality, identity in self._identities.items():
+            if stream_name(modality) not in self._hidden:
+                self.store.expect(identity, known)
 
     def unusable(self, videos: Iterable[VideoRecord]) -> dict[str, str]:
         """Why each video that cannot be read, or has neither stream, cannot be used; by video_id, others left out."""

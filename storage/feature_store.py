@@ -17,9 +17,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from iamsb_core.data.source import StoredTrack
+import numpy as np
+from numpy.typing import NDArray
+
+from iamsb_core.data.source import LocatedClip, StoredTrack
 from iamsb_core.encoders.base import EncoderSpec, StreamSpec
 from iamsb_core.timeline import Segment
 from storage.checkup import DamagedPack, VerifyReport, damaged_problems, drop_packs, verify_packs
@@ -34,9 +37,11 @@ from storage.places import identities, publish, staging_of, withdraw
 from storage.shards import OpenShards
 from storage.staging import staging_folder, sweep
 from storage.store_format import check_format
+from storage.stored_rows import located
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -118,29 +123,52 @@ class FeatureStore:
 
         Raises KeyError where it was never extracted, ValueError where it failed, DamagedFeaturesError.
         """
+
+        def use(pack: Pack, position: int) -> StoredTrack | None:
+            if not _has_features(pack, position):
+                return None
+            return StoredTrack(pack.read(position, window, self._shards), float(pack.duration_seconds[position]))
+
+        return self._used(identity, sha256, use)
+
+    def locate(self, identity: str, sha256: str) -> LocatedClip | None:
+        """As `read` of the whole clip, but its numbers are read, and checked, when they are written into a batch.
+
+        Writing them raises what `read` raises.
+        """
+        pack, position = self._stored(identity, sha256)
+        if not _has_features(pack, position):
+            return None
+
+        def write_cells(name: str, cells: slice, out: NDArray[np.float32]) -> None:
+            def use(pack: Pack, position: int) -> None:
+                if not _has_features(pack, position):
+                    raise KeyError(f"media {sha256[:12]} lost its features of encoder {identity[:12]} meanwhile")
+                pack.write(name, position, cells, out, self._shards)
+
+            self._used(identity, sha256, use)
+
+        return LocatedClip(located(pack, position, write_cells), float(pack.duration_seconds[position]))
+
+    def expect(self, identity: str, sha256s: Iterable[str]) -> None:
+        """A hint that these clips are read soon: the disk begins, in the order of the files; none need be there."""
+        index = self._index(identity)
+        places = [index.find(checked_sha256(sha256, "a media digest")) for sha256 in sha256s]
+        self._shards.will_need(span for pack, position in filter(None, places) for span in pack.spans(position))
+
+    def _used(self, identity: str, sha256: str, use: Callable[[Pack, int], T]) -> T:
+        """What comes of the clip's pack and its position in it; twice where the pack was dropped since it was found."""
         pack, position = self._stored(identity, sha256)
         try:
-            return self._read(pack, position, window)
-        except FileNotFoundError:  # the pack was dropped since, and perhaps made again
+            return use(pack, position)
+        except FileNotFoundError:  # and perhaps made again
             self._shards.forget(pack.folder)
             self._refreshed(identity)
             again, position = self._stored(identity, sha256)
             try:
-                return self._read(again, position, window)
+                return use(again, position)
             except FileNotFoundError as error:
                 raise DamagedFeaturesError(str(pack.folder), f"{error.filename} is missing") from error
-
-    def _read(self, pack: Pack, position: int, window: Segment | None) -> StoredTrack | None:
-        status = pack.statuses[position]
-        if status == "absent":
-            return None
-        if status == "failed":
-            record = pack.troubled[position]
-            raise ValueError(
-                f"{record.video_id or record.sha256[:12]} has no features, its extraction failed ({record.kind}): "
-                f"{record.reason}; leave it out, or mend the file and extract again"
-            )
-        return StoredTrack(pack.read(position, window, self._shards), float(pack.duration_seconds[position]))
 
     def commit(self, stream: StreamSpec, spec: EncoderSpec, clips: Iterable[ClipEntry]) -> str:
         """Store clips as one pack and return its digest. Takes them one by one, so a generator bounds the memory."""
@@ -237,6 +265,17 @@ class FeatureStore:
 def open_store(root: Place, dtype: StoreDtype = "float16") -> FeatureStore:
     """The one store of this process for a root, so that task after task finds its index built."""
     return FeatureStore(root, dtype=dtype)
+
+
+def _has_features(pack: Pack, position: int) -> bool:
+    """False for a clip without such a stream. Raises ValueError for one that failed."""
+    if pack.statuses[position] == "failed":
+        record = pack.troubled[position]
+        raise ValueError(
+            f"{record.video_id or record.sha256[:12]} has no features, its extraction failed ({record.kind}): "
+            f"{record.reason}; leave it out, or mend the file and extract again"
+        )
+    return pack.statuses[position] == "ok"
 
 
 def _retried(pack: Pack, position: int, retry_failed: bool) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iamsb_core.data.rows import write_float32
 from iamsb_core.encoders.base import EncodedTrack, EncoderSpec, StreamSpec
 from iamsb_core.media.clip import FrameView
 from iamsb_core.media.perturbations.spec import PerturbationSpec
@@ -17,7 +19,7 @@ from storage.errors import DamagedFeaturesError
 from storage.keys import FORMAT, pack_digest
 from storage.objects import Place
 from storage.places import content_of
-from storage.quantised import SCALES_SUFFIX, restored
+from storage.quantised import SCALES_SUFFIX
 from storage.ragged import RaggedLayout
 from storage.seal import read_sealed
 from storage.shards import OpenShards
@@ -44,8 +46,15 @@ class Pack:
     troubled: dict[int, ClipRecord] = field(repr=False)
     """the failed clips by position"""
     layouts: dict[str, RaggedLayout] = field(repr=False)
+    arrays: dict[str, Place] = field(repr=False)
+    """folders, by the names of the layouts"""
     offsets: dict[str, NDArray[np.int64]] = field(repr=False)
     files: dict[str, dict[str, Any]] = field(repr=False)
+
+    def num_cells(self, name: str, position: int) -> int:
+        """How many rows a clip has in the array."""
+        first, last = self.offsets[name][position : position + 2].tolist()
+        return int(last - first)
 
     def read(self, position: int, window: Segment | None, shards: OpenShards) -> EncodedTrack:
         """Features of an ok clip, whole or those of the cells whose centre lies in the window."""
@@ -54,17 +63,43 @@ class Pack:
             return EncodedTrack(main)
         return EncodedTrack(main, self._track(FINE_VALUES, self.stream.fine_hop_seconds, position, window, shards))
 
+    def write(self, name: str, position: int, cells: slice, out: NDArray[np.float32], shards: OpenShards) -> None:
+        """Write these cells of an ok clip into out, (cells, dim), straight from where the shards hold them."""
+        first = int(self.offsets[name][position])
+        if cells.stop > self.num_cells(name, position):
+            raise DamagedFeaturesError(str(self.folder), "it took the place of one whose clip was longer")
+        rows = (first + cells.start, first + cells.stop)
+        scales = None
+        if (steps := name + SCALES_SUFFIX) in self.layouts:
+            scales = shards.read_rows(self.arrays[steps], self.layouts[steps], *rows)
+        done = 0
+        for piece in shards.pieces(self.arrays[name], self.layouts[name], *rows):
+            part = out[done : done + len(piece)]
+            write_float32(piece, part)
+            if scales is not None:
+                part *= scales[done : done + len(piece)]
+            done += len(piece)
+
+    def spans(self, position: int) -> Iterator[tuple[Place, RaggedLayout, int, int]]:
+        """Where a clip's rows lie: array, layout, first row, and the one after the last."""
+        for name, layout in self.layouts.items():
+            first, last = self.offsets[name.removesuffix(SCALES_SUFFIX)][position : position + 2].tolist()
+            yield self.arrays[name], layout, first, last
+
     def _track(
         self, name: str, hop_seconds: float, position: int, window: Segment | None, shards: OpenShards
     ) -> FeatureTrack:
-        first, last = (int(row) for row in self.offsets[name][position : position + 2])
-        if window is not None:
-            cells = TimeGrid(hop_seconds, last - first).cells(window)
-            first, last = first + cells.start, first + max(cells.start, cells.stop)
-        values = shards.read_rows(self.folder / name, self.layouts[name], first, last)
-        if (steps := name + SCALES_SUFFIX) in self.layouts:
-            values = restored(values, shards.read_rows(self.folder / steps, self.layouts[steps], first, last))
-        return FeatureTrack(values, TimeGrid(hop_seconds, len(values)))
+        grid = TimeGrid(hop_seconds, self.num_cells(name, position))
+        cells = slice(0, grid.num_cells) if window is None else grid.cells(window)
+        num_cells = max(0, cells.stop - cells.start)
+        layout = self.layouts[name]
+        if name + SCALES_SUFFIX in self.layouts:
+            values: NDArray[np.floating[Any]] = np.empty((num_cells, layout.dim), np.float32)
+            self.write(name, position, slice(cells.start, cells.start + num_cells), values, shards)
+        else:
+            first = int(self.offsets[name][position]) + cells.start
+            values = shards.read_rows(self.arrays[name], layout, first, first + num_cells)
+        return FeatureTrack(values, TimeGrid(hop_seconds, num_cells))
 
 
 def load_pack(named: Place) -> Pack:
@@ -106,6 +141,7 @@ def _parse(folder: Place, attributes: dict[str, Any]) -> Pack:
         duration_seconds=np.array([row.get("duration_seconds", 0.0) for row in rows], dtype=np.float64),
         troubled={i: ClipRecord.from_plain(row) for i, row in enumerate(rows) if row["status"] == "failed"},
         layouts=layouts,
+        arrays={name: folder / name for name in layouts},
         offsets=offsets,
         files=attributes["files"],
     )

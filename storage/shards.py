@@ -1,127 +1,143 @@
 """Read rows of a ragged array straight from its shard files or objects, each chunk checked against its CRC-32C.
 
 This reads what zarr writes (Zarr v3, sharding codec with its index at the end, uncompressed chunks), without zarr:
-several times faster for one clip, and safe in threads and forked workers, since no event loop is involved. A test
-reads the same rows through zarr and compares.
+many times faster for one clip, and safe in threads and forked workers, since no event loop is involved. A test reads
+the same rows through zarr and compares. Files are mapped (`storage.mapped`), objects fetched (`storage.fetched`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
-import weakref
 from collections import OrderedDict
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import DamagedFeaturesError
+from storage.fetched import FetchedShard
+from storage.mapped import MappedShard, ShardState
 from storage.objects import ObjectPath, Place, is_below
 from storage.ragged import RaggedLayout
 
-_CRC_BYTES = 4
-_INDEX_ENTRY_BYTES = 16
-_CHUNKS_PER_CALL = 256
-"""two buffers for each; the kernel takes 1024 at once"""
+Shard = MappedShard | FetchedShard
+_Key = tuple[Place, int]
+"""an array's folder and the number of a shard in it"""
+_OUT_OF_ROOM = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
-class _FileBytes:
-    """An open file; it closes when nobody holds this any more."""
+class OpenShards:
+    """The most recently used shards, kept open; safe in threads.
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._descriptor)
+    A file takes two descriptors and its size of address space (64 MB); where either runs out, all others are let go.
+    """
 
-    def tail(self, num_bytes: int) -> bytes:
-        """The last bytes, fewer where the file is shorter."""
-        return os.pread(self._descriptor, num_bytes, max(0, os.fstat(self._descriptor).st_size - num_bytes))
+    def __init__(self, max_files: int = 128) -> None:
+        self._max_files = max_files
+        self._shards: OrderedDict[_Key, Shard] = OrderedDict()
+        self._states: dict[_Key, ShardState] = {}
+        """of files, those that were let go too"""
+        self._lock = threading.Lock()
 
-    def read_into(self, buffers: list[NDArray[np.uint8]], position: int) -> int:
-        """Fill the buffers one after the other; returns the bytes read."""
-        if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, buffers, position)  # type: ignore[arg-type]  # arrays are buffers
-        return _spread(os.pread(self._descriptor, _num_bytes(buffers), position), buffers)  # macOS has no preadv
+    def read_rows(self, array: Place, layout: RaggedLayout, first: int, last: int) -> NDArray[Any]:
+        """Rows [first, last) of the array in that folder, (last - first, dim), in memory of their own.
+
+        Raises DamagedFeaturesError, and FileNotFoundError where a shard is not there.
+        """
+        rows = np.empty((last - first, layout.dim), np.dtype(layout.dtype).newbyteorder("<"))
+        row = 0
+        for piece in self.pieces(array, layout, first, last):
+            rows[row : row + len(piece)] = piece
+            row += len(piece)
+        return rows
+
+    def pieces(self, array: Place, layout: RaggedLayout, first: int, last: int) -> Iterator[NDArray[Any]]:
+        """Rows [first, last) as read-only views, to be copied before long: a view keeps its file mapped.
+
+        Raises as `read_rows` does.
+        """
+        for shard, start, stop in _parts(layout, first, last):
+            yield from self._pieces((array, shard), layout, start, stop)
+
+    def will_need(self, wanted: Iterable[tuple[Place, RaggedLayout, int, int]]) -> None:
+        """A hint that these rows are read soon, in the order of the files; what cannot be read is not told here."""
+        parts = [
+            (str(array), shard, start, stop, array, layout)
+            for array, layout, first, last in wanted
+            if not isinstance(array, ObjectPath)
+            for shard, start, stop in _parts(layout, first, last)
+        ]
+        for _, shard, start, stop, array, layout in sorted(parts, key=lambda part: part[:3]):
+            with contextlib.suppress(OSError, DamagedFeaturesError):
+                self._open((array, shard), layout).will_need(start, stop)
+
+    def forget(self, path: Place) -> None:
+        """Let go of every shard below a folder."""
+        with self._lock:
+            # another kind of place is never below
+            for key in [key for key in self._shards if is_below(key[0], path)]:
+                del self._shards[key]
+            for key in [key for key in self._states if is_below(key[0], path)]:
+                del self._states[key]
+
+    def _pieces(self, key: _Key, layout: RaggedLayout, first: int, last: int) -> list[NDArray[Any]]:
+        try:
+            return self._open(key, layout).pieces(first, last)
+        except DamagedFeaturesError:
+            # the pack may have been repaired since this process opened the file: look at the file that is there now
+            with self._lock:
+                self._shards.pop(key, None)
+                self._states.pop(key, None)
+            try:
+                return self._open(key, layout).pieces(first, last)
+            except DamagedFeaturesError:
+                _mark(_path(key))
+                raise
+
+    def _open(self, key: _Key, layout: RaggedLayout) -> Shard:
+        with self._lock:
+            if (shard := self._shards.get(key)) is not None:
+                self._shards.move_to_end(key)
+                return shard
+        try:
+            shard = self._opened(key, layout)
+        except OSError as error:
+            if error.errno not in _OUT_OF_ROOM:
+                raise
+            with self._lock:
+                self._shards.clear()
+            shard = self._opened(key, layout)
+        with self._lock:
+            self._shards[key] = shard
+            if isinstance(shard, MappedShard):
+                self._states[key] = shard.state
+            while len(self._shards) > self._max_files:
+                self._shards.popitem(last=False)
+        return shard
+
+    def _opened(self, key: _Key, layout: RaggedLayout) -> Shard:
+        path = _path(key)
+        if isinstance(path, ObjectPath):
+            return FetchedShard(path, layout)
+        return MappedShard(path, layout, self._states.get(key))
 
 
-class _ObjectBytes:
-    """An object, read by ranges: one request for the chunks of a clip."""
-
-    def __init__(self, path: ObjectPath) -> None:
-        self._path, self._size = path, path.size()
-
-    def tail(self, num_bytes: int) -> bytes:
-        """The last bytes, fewer where the object is shorter."""
-        wanted = min(num_bytes, self._size)
-        return self._path.read_range(self._size - wanted, wanted) if wanted else b""
-
-    def read_into(self, buffers: list[NDArray[np.uint8]], position: int) -> int:
-        """Fill the buffers one after the other; returns the bytes read."""
-        wanted = min(_num_bytes(buffers), self._size - position)
-        return _spread(self._path.read_range(position, wanted), buffers) if wanted > 0 else 0
+def _parts(layout: RaggedLayout, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+    """The shards of rows [first, last), each with its first and last row of them, counted in the shard."""
+    while first < last:
+        shard, start = divmod(first, layout.shard_rows)
+        stop = min(last - shard * layout.shard_rows, layout.shard_rows)
+        yield shard, start, stop
+        first = (shard + 1) * layout.shard_rows
 
 
-def _num_bytes(buffers: list[NDArray[np.uint8]]) -> int:
-    return sum(buffer.nbytes for buffer in buffers)
-
-
-def _spread(data: bytes, buffers: list[NDArray[np.uint8]]) -> int:
-    """Fill the buffers, if the data does; returns its length."""
-    if len(data) == _num_bytes(buffers):
-        whole = np.frombuffer(data, np.uint8)
-        for buffer, part in zip(
-            buffers, np.split(whole, np.cumsum([each.nbytes for each in buffers])[:-1]), strict=True
-        ):
-            buffer[:] = part
-    return len(data)
-
-
-class ShardFile:
-    """One open shard. The file closes when the last thread that uses it lets go."""
-
-    def __init__(self, path: Place, layout: RaggedLayout) -> None:
-        self._path, self._layout = path, layout
-        self._bytes = _ObjectBytes(path) if isinstance(path, ObjectPath) else _FileBytes(path)
-        self._positions = self._read_index()
-
-    def read_chunks(self, first: int, rows: NDArray[Any]) -> None:
-        """Fill rows, (num_chunks, chunk_rows, dim), with the chunks from `first` on. Raises DamagedFeaturesError."""
-        num_bytes = self._layout.chunk_bytes + _CRC_BYTES
-        positions = self._positions[first : first + len(rows)]
-        if np.any(positions[:, 1] != num_bytes):
-            raise self._damaged("a chunk is missing")
-        breaks = np.flatnonzero(np.diff(positions[:, 0]) != num_bytes) + 1
-        raw = rows.view(np.uint8).reshape(len(rows), -1)
-        for run in np.split(np.arange(len(rows)), breaks):  # a single one, in packs as zarr writes them
-            for part in range(run[0], run[-1] + 1, _CHUNKS_PER_CALL):
-                chunks = raw[part : min(part + _CHUNKS_PER_CALL, run[-1] + 1)]
-                self._read_run(chunks, int(positions[part, 0]), first + part)
-
-    def _read_run(self, chunks: NDArray[np.uint8], position: int, first: int) -> None:
-        """Chunks that follow one another in the file, straight into place, and the checksum behind each."""
-        stored = np.empty((len(chunks), _CRC_BYTES), np.uint8)
-        buffers = [part for pair in zip(chunks, stored, strict=True) for part in pair]
-        if self._bytes.read_into(buffers, position) != chunks.nbytes + stored.nbytes:
-            raise self._damaged(f"chunk {first} or one behind it is cut short")
-        chunks.flags.writeable = False  # the checksum takes nothing that may change meanwhile
-        for number, (chunk, checksum) in enumerate(zip(chunks, stored, strict=True), start=first):
-            if google_crc32c.value(chunk) != int.from_bytes(checksum.tobytes(), "little"):
-                raise self._damaged(f"chunk {number} does not match its checksum")
-
-    def _read_index(self) -> NDArray[np.uint64]:
-        num_bytes = self._layout.chunks_per_shard * _INDEX_ENTRY_BYTES + _CRC_BYTES
-        data = self._bytes.tail(num_bytes)
-        if len(data) != num_bytes:
-            raise self._damaged("the shard's index is cut short")
-        if google_crc32c.value(data[:-_CRC_BYTES]) != int.from_bytes(data[-_CRC_BYTES:], "little"):
-            raise self._damaged("the shard's index does not match its checksum")
-        return np.frombuffer(data[:-_CRC_BYTES], "<u8").reshape(-1, 2)
-
-    def _damaged(self, problem: str) -> DamagedFeaturesError:
-        return DamagedFeaturesError(str(self._path), problem)
+def _path(key: _Key) -> Place:
+    array, shard = key
+    return array / "c" / str(shard) / "0"
 
 
 def _mark(path: Place) -> None:
@@ -130,64 +146,3 @@ def _mark(path: Place) -> None:
         return
     with contextlib.suppress(OSError):  # a read-only store stays as it is
         os.utime(path)
-
-
-class OpenShards:
-    """The most recently used shard files, kept open; safe in threads."""
-
-    def __init__(self, max_files: int = 128) -> None:
-        self._max_files = max_files
-        self._files: OrderedDict[Place, ShardFile] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def read_rows(self, array: Place, layout: RaggedLayout, first: int, last: int) -> NDArray[Any]:
-        """Rows [first, last) of the array in that folder, (last - first, dim).
-
-        Raises DamagedFeaturesError, and FileNotFoundError where a shard is not there.
-        """
-        if first >= last:
-            return np.empty((0, layout.dim), layout.dtype)
-        first_chunk, last_chunk = first // layout.chunk_rows, -(-last // layout.chunk_rows)
-        rows = np.empty(
-            (last_chunk - first_chunk, layout.chunk_rows, layout.dim), np.dtype(layout.dtype).newbyteorder("<")
-        )
-        chunk = first_chunk
-        while chunk < last_chunk:
-            shard, inner = divmod(chunk, layout.chunks_per_shard)
-            end = min(last_chunk, (shard + 1) * layout.chunks_per_shard)
-            path = array / "c" / str(shard) / "0"
-            self._read_chunks(path, layout, inner, rows[chunk - first_chunk : end - first_chunk])
-            chunk = end
-        skipped = first_chunk * layout.chunk_rows
-        return rows.reshape(-1, layout.dim)[first - skipped : last - skipped]
-
-    def _read_chunks(self, path: Place, layout: RaggedLayout, first: int, rows: NDArray[Any]) -> None:
-        try:
-            self._open(path, layout).read_chunks(first, rows)
-        except DamagedFeaturesError:
-            # the pack may have been repaired since this process opened the file: look at the file that is there now
-            self.forget(path)
-            try:
-                self._open(path, layout).read_chunks(first, rows)
-            except DamagedFeaturesError:
-                _mark(path)
-                raise
-
-    def forget(self, path: Place) -> None:
-        """Close a file, or every file below a folder."""
-        with self._lock:
-            # another kind of place is never below
-            for known in [known for known in self._files if is_below(known, path)]:
-                del self._files[known]
-
-    def _open(self, path: Place, layout: RaggedLayout) -> ShardFile:
-        with self._lock:
-            if path in self._files:
-                self._files.move_to_end(path)
-                return self._files[path]
-        file = ShardFile(path, layout)
-        with self._lock:
-            self._files[path] = file
-            while len(self._files) > self._max_files:
-                self._files.popitem(last=False)
-        return file

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from iamsb_core.data.dataset import Item
-from iamsb_core.encoders.base import EncodedTrack
+from iamsb_core.data.dataset import LocatedItem
+from iamsb_core.data.rows import LocatedTrack, Rows
 from iamsb_core.manifest import STREAMS
-from iamsb_core.timeline import FeatureTrack
+from iamsb_core.timeline import Segment, TimeGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class AugmentConfig:
     """standard deviation of the logarithm of a factor on every dimension's deviation from its mean"""
 
 
-def augment(item: Item, config: AugmentConfig, rng: np.random.Generator) -> Item:
-    """A varied copy of the item."""
+def augment(item: LocatedItem, config: AugmentConfig, rng: np.random.Generator) -> LocatedItem:
+    """A varied copy of the item: what it is varied by is drawn now, its features are varied once they are read."""
     tracks = {modality: _varied(item.tracks[modality], config, rng) for modality in STREAMS}
     both = all(track is not None for track in tracks.values())
     truth = dict(item.truth)
@@ -40,16 +41,47 @@ def augment(item: Item, config: AugmentConfig, rng: np.random.Generator) -> Item
     return replace(item, tracks=tracks, truth=truth)
 
 
-def _varied(track: EncodedTrack | None, config: AugmentConfig, rng: np.random.Generator) -> EncodedTrack | None:
+def _varied(track: LocatedTrack | None, config: AugmentConfig, rng: np.random.Generator) -> LocatedTrack | None:
     if track is None:
         return None
     fine = None if track.fine is None else _shifted(track.fine, config, rng)
-    return EncodedTrack(_shifted(track.main, config, rng), fine)
+    return LocatedTrack(_shifted(track.main, config, rng), fine)
 
 
-def _shifted(track: FeatureTrack, config: AugmentConfig, rng: np.random.Generator) -> FeatureTrack:
-    values = track.values.astype(np.float32)
-    mean, spread = values.mean(axis=0), values.std(axis=0)
-    gain = np.exp(config.gain_scale * rng.standard_normal(track.dim)).astype(np.float32)
-    offset = (config.offset_scale * rng.standard_normal(track.dim)).astype(np.float32) * spread
-    return FeatureTrack((values - mean) * gain + mean + offset, track.grid)
+def _shifted(rows: Rows, config: AugmentConfig, rng: np.random.Generator) -> ShiftedRows:
+    gain = np.exp(config.gain_scale * rng.standard_normal(rows.dim)).astype(np.float32)
+    offset = (config.offset_scale * rng.standard_normal(rows.dim)).astype(np.float32)
+    return ShiftedRows(rows, gain, offset)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShiftedRows:
+    """Rows whose deviations from their mean are multiplied by a gain, and moved by an offset of so many spreads."""
+
+    rows: Rows
+    gain: NDArray[np.float32]
+    """(dim,)"""
+    offset: NDArray[np.float32]
+    """(dim,)"""
+
+    @property
+    def grid(self) -> TimeGrid:
+        return self.rows.grid
+
+    @property
+    def dim(self) -> int:
+        return self.rows.dim
+
+    def window(self, segment: Segment) -> ShiftedRows:
+        """The window by the same gain and offset, about its own mean and spread."""
+        return replace(self, rows=self.rows.window(segment))
+
+    def write(self, out: NDArray[np.float32]) -> None:
+        """In place, in out's own memory: (values - mean) * gain + mean + offset * spread."""
+        self.rows.write(out)
+        mean = out.mean(axis=0)
+        out -= mean
+        spread = np.sqrt(np.square(out).mean(axis=0))
+        out *= self.gain
+        out += mean
+        out += self.offset * spread

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iamsb_core.data.augment import AugmentConfig, augment
 from iamsb_core.data.batch import Batch
-from iamsb_core.data.collate import collate
-from iamsb_core.data.dataset import ClipDataset, Item
+from iamsb_core.data.collate import gather
+from iamsb_core.data.dataset import ClipDataset, LocatedItem
 
 
 def epoch_order(num_items: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
@@ -34,20 +34,27 @@ def training_batches(
     num_processes: int = 1,
 ) -> Iterator[Batch]:
     """The epoch's batches from number `first_batch` on: of each the clips `rank`, `rank + num_processes`, and so on."""
-    for numbers in epoch_order(len(dataset), batch_size, seed, epoch)[first_batch:]:
-        own = numbers[rank::num_processes]
-        items = [_training_item(dataset, int(number), seed, epoch, augmentation) for number in own]
-        yield collate(items, dataset.source.streams)
+    order = epoch_order(len(dataset), batch_size, seed, epoch)[first_batch:]
+    for own in _expected(dataset, [numbers[rank::num_processes].tolist() for numbers in order]):
+        items = [_training_item(dataset, number, seed, epoch, augmentation) for number in own]
+        yield gather(items, dataset.source.streams)
 
 
-def _training_item(dataset: ClipDataset, number: int, seed: int, epoch: int, config: AugmentConfig) -> Item:
+def _training_item(dataset: ClipDataset, number: int, seed: int, epoch: int, config: AugmentConfig) -> LocatedItem:
     rng = np.random.default_rng([seed, epoch, number, 1])
     return augment(dataset.item(number, rng), config, rng)
 
 
 def plain_batches(dataset: ClipDataset, batch_size: int, seed: int) -> Iterator[Batch]:
     """One pass in order without augmentation, for fitting normalisation."""
-    for first in range(0, len(dataset), batch_size):
-        numbers = range(first, min(first + batch_size, len(dataset)))
+    batches = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
+    for numbers in _expected(dataset, batches):
         items = [dataset.item(number, np.random.default_rng([seed, number])) for number in numbers]
-        yield collate(items, dataset.source.streams)
+        yield gather(items, dataset.source.streams)
+
+
+def _expected(dataset: ClipDataset, batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+    """The item numbers of each batch, when the source knows of the next one's: the disk works while this is used."""
+    for place, numbers in enumerate(batches):
+        dataset.expect([*(numbers if place == 0 else ()), *(batches[place + 1] if place + 1 < len(batches) else ())])
+        yield numbers

@@ -10,7 +10,7 @@ from iamsb_core.digest import digest
 from iamsb_core.manifest import Modality
 from iamsb_core.media.clip import DecodedClip, FrameView
 from iamsb_core.media.perturbations.spec import PerturbationSpec
-from iamsb_core.timeline import FeatureTrack
+from iamsb_core.timeline import FeatureTrack, Segment
 
 EncoderName = Literal["wavlm", "clip", "handcrafted-audio", "handcrafted-video"]
 
@@ -89,6 +89,10 @@ class EncodedTrack:
 
     main: FeatureTrack
     fine: FeatureTrack | None = None
+
+    def window(self, segment: Segment) -> EncodedTrack:
+        """The cells whose centre lies in the segment."""
+        return EncodedTrack(self.main.window(segment), None if self.fine is None else self.fine.window(segment))
 
 
 class Encoder(Protocol):

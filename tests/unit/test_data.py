@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,20 +13,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iamsb_core.data.augment import AugmentConfig, augment
+from iamsb_core.data.augment import AugmentConfig, ShiftedRows, augment
 from iamsb_core.data.batch import Batch
-from iamsb_core.data.collate import collate
-from iamsb_core.data.dataset import ClipDataset, Item, read_item, visible_truth, window_of
-from iamsb_core.data.epochs import epoch_order, training_batches
+from iamsb_core.data.collate import collate, gather
+from iamsb_core.data.dataset import ClipDataset, Item, LocatedItem, read_item, visible_truth, window_of
+from iamsb_core.data.epochs import epoch_order, plain_batches, training_batches
 from iamsb_core.data.memory import CachedFeatures
 from iamsb_core.data.prefetch import prefetched
-from iamsb_core.data.source import StoredTrack
+from iamsb_core.data.rows import LocatedTrack, Rows, TrackRows, write_float32
+from iamsb_core.data.source import LocatedClip, StoredTrack, in_memory
 from iamsb_core.encoders.base import EncodedTrack, Streams, StreamSpec
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, Forgery, Modality, VideoRecord
 from iamsb_core.timeline import FeatureTrack, Segment, TimeGrid
 from iamsb_core.training.predict import localize_items
 
+NO_TRUTH = np.zeros((0, 2))
 STREAM_SPECS = Streams(
     audio=StreamSpec(encoder_identity="a", dim=3, hop_seconds=0.02, fine_dim=2, fine_hop_seconds=0.005),
     visual=StreamSpec(encoder_identity="v", dim=2, hop_seconds=0.04),
@@ -68,6 +71,17 @@ def video(name: str, duration: float, *forgeries: tuple[float, float, Modality])
         duration_seconds=duration,
         forgeries=tuple(Forgery(Segment(start, end), modality) for start, end, modality in forgeries),
     )
+
+
+def located_item(name: str, duration: float, *forgeries: tuple[float, float, Modality]) -> LocatedItem:
+    dataset = ClipDataset(Memory(), [video(name, duration, *forgeries)], window_seconds=99.0)
+    return dataset.item(0, np.random.default_rng(0))
+
+
+def written(rows: Rows) -> np.ndarray:
+    out = np.full((rows.grid.num_cells, rows.dim), np.nan, np.float32)
+    rows.write(out)
+    return out
 
 
 #  truth          [1.0 ======= 2.0)     [2.99 3.5)
@@ -175,15 +189,40 @@ def test_an_epoch_resumed_in_the_middle_shows_what_it_would_have_shown() -> None
 
 
 def test_augmentation_off_changes_nothing() -> None:
-    item = read_item(Memory(), video("a", 2.0, (0.5, 1.0, Modality.AUDIO)))
+    item = located_item("a", 2.0, (0.5, 1.0, Modality.AUDIO))
     off = AugmentConfig(drop_stream_share=0.0, offset_scale=0.0, gain_scale=0.0)
     same = augment(item, off, np.random.default_rng(0))
     for modality in STREAMS:
-        np.testing.assert_allclose(same.tracks[modality].main.values, item.tracks[modality].main.values, atol=1e-6)
+        np.testing.assert_allclose(written(same.tracks[modality].main), written(item.tracks[modality].main), atol=1e-6)
+
+
+def test_augmentation_by_hand() -> None:
+    """Two cells, 1 and 5: mean 3, spread 2. A gain of 2 and an offset of half a spread give 3 -+ 4 + 1."""
+    track = FeatureTrack(np.array([[1.0], [5.0]], np.float16), TimeGrid(0.02, 2))
+    rows = ShiftedRows(TrackRows(track), np.array([2.0], np.float32), np.array([0.5], np.float32))
+    assert written(rows).tolist() == [[0.0], [8.0]]
+    assert (rows.dim, rows.grid) == (1, track.grid)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 200), st.integers(1, 70), st.sampled_from([np.float16, np.float32]), st.integers(0, 99))
+def test_augmentation_in_place_has_the_bits_of_the_formula(num_cells: int, dim: int, dtype: type, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    track = FeatureTrack((3.0 * rng.standard_normal((num_cells, dim)) + 1.0).astype(dtype), TimeGrid(0.02, num_cells))
+    item = LocatedItem("a", 4.0, {m: LocatedTrack(TrackRows(track)) for m in STREAMS}, dict.fromkeys(STREAMS, NO_TRUTH))
+    config = AugmentConfig(drop_stream_share=0.0)
+    found = augment(item, config, np.random.default_rng(seed))
+    drawn, values = np.random.default_rng(seed), track.values.astype(np.float32)
+    for modality in STREAMS:
+        gain = np.exp(config.gain_scale * drawn.standard_normal(dim)).astype(np.float32)
+        offset = (config.offset_scale * drawn.standard_normal(dim)).astype(np.float32) * values.std(axis=0)
+        mean = values.mean(axis=0)
+        expected = (values - mean) * gain + mean + offset
+        assert written(found.tracks[modality].main).tobytes() == expected.tobytes()
 
 
 def test_a_dropped_stream_takes_its_truth_along() -> None:
-    item = read_item(Memory(), video("a", 2.0, (0.5, 1.0, Modality.AUDIO | Modality.VISUAL)))
+    item = located_item("a", 2.0, (0.5, 1.0, Modality.AUDIO | Modality.VISUAL))
     always = AugmentConfig(drop_stream_share=1.0)
     dropped = augment(item, always, np.random.default_rng(0))
     gone = [modality for modality in STREAMS if dropped.tracks[modality] is None]
@@ -209,6 +248,71 @@ def test_a_full_cache_passes_through() -> None:
     for _ in range(3):
         assert cached.read(video("a", 2.0), Modality.AUDIO) is not None
     assert memory.num_reads == 3
+
+
+def test_a_clip_held_in_memory_is_located_there() -> None:
+    memory = Memory(silent=frozenset("b"))
+    cached = CachedFeatures(memory)
+    for _ in range(2):
+        found = cached.locate(video("a", 2.0), Modality.AUDIO)
+        assert found is not None
+        assert np.array_equal(written(found.track.main), ramp(2.0, 0.02, 3).values)
+        assert cached.locate(video("b", 2.0), Modality.AUDIO) is None
+    assert memory.num_reads == 2
+
+
+def test_located_items_make_the_batch_of_read_ones() -> None:
+    clips = [video("a", 2.0, (0.5, 1.0, Modality.AUDIO)), video("b", 0.7), video("c", 3.1)]
+    source = Memory(silent=frozenset("b"))
+    dataset = ClipDataset(source, clips, window_seconds=99.0)
+    read = collate([read_item(source, clip) for clip in clips], STREAM_SPECS)
+    found = gather([dataset.item(place, np.random.default_rng(0)) for place in range(3)], STREAM_SPECS)
+    for stream in STREAMS:
+        one, other = read.stream(stream), found.stream(stream)
+        assert torch.equal(one.values, other.values)
+        assert torch.equal(one.valid, other.valid)
+        assert all(torch.equal(a, b) for a, b in zip(one.truth, other.truth, strict=True))
+    assert torch.equal(read.audio.fine_values, found.audio.fine_values)
+
+
+def test_every_half_becomes_the_float_that_it_is() -> None:
+    """All 65,536 of them, but for the bits of what is no number; read-only, as a mapped file is."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, 64)
+    halves.flags.writeable = False
+    out = np.empty(halves.shape, np.float32)
+    write_float32(halves, out)
+    np.testing.assert_array_equal(out, halves.astype(np.float32))
+    write_float32(halves[:0], out[:0])
+
+
+def test_the_next_batch_is_announced_while_one_is_used() -> None:
+    class Told(Memory):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[list[str]] = []
+
+        def locate(self, video: VideoRecord, modality: Modality) -> LocatedClip | None:
+            return in_memory(self.read(video, modality))
+
+        def expect(self, videos: Sequence[VideoRecord]) -> None:
+            self.told.append([video.video_id for video in videos])
+
+    source = Told()
+    dataset = ClipDataset(source, [video(str(n), 1.0) for n in range(5)], window_seconds=2.0)
+    batches = plain_batches(dataset, 2, 0)
+    assert next(batches).video_ids == ("0", "1")
+    assert source.told == [["0", "1", "2", "3"]], "the first batch and the second, before any is read"
+    assert [batch.video_ids for batch in batches] == [("2", "3"), ("4",)]
+    assert source.told[1:] == [["4"], []]
+
+
+def test_prefetching_leaves_the_threads_of_others_alone() -> None:
+    before = torch.get_num_threads()
+    ahead = prefetched(torch.get_num_threads() for _ in range(3))
+    assert [next(ahead), torch.get_num_threads()] == [1, before]
+    assert list(ahead) == [1, 1]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before
 
 
 def test_prefetching_keeps_the_order_and_raises_in_place() -> None:
