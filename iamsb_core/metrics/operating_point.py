@@ -72,7 +72,7 @@ class FalseAlarms:
             raise ValueError(f"the target must be above 0 false alarms per hour, got {target_per_hour}")
         if not self.num_clips or not self.hours > 0.0:
             return None
-        limits = _poisson_limits(np.arange(len(self.highest_scores) + 1), confidence) / self.hours
+        limits = alarm_limits(np.arange(len(self.highest_scores) + 1), confidence) / self.hours
         allowed = max(0, int(np.sum(limits <= target_per_hour)) - 1)  # the limits rise with the count
         reached = self.highest_scores[allowed] if allowed < len(self.highest_scores) else -_SCORE_STEP
         return AlarmLimit(
@@ -111,15 +111,11 @@ class Misses:
         return float(stats.beta.ppf(confidence, missed + 1, self.num_clips - missed))
 
 
-def alarm_limit(count: int, confidence: float = CONFIDENCE) -> float:
-    """Upper limit of a Poisson mean of which `count` was seen: 3.00 for none, 4.74 for one.
+def alarm_limits(counts: NDArray[np.int64], confidence: float = CONFIDENCE) -> NDArray[np.float64]:
+    """Upper limits of Poisson means of which these counts were seen: 3.00 for none, 4.74 for one.
 
     Alarms of clips are Bernoulli trials, whose own limit is lower: this one is on the safe side.
     """
-    return float(_poisson_limits(np.array([count]), confidence)[0])
-
-
-def _poisson_limits(counts: NDArray[np.int64], confidence: float) -> NDArray[np.float64]:
     return np.asarray(stats.chi2.ppf(confidence, 2 * (counts + 1)) / 2.0)
 
 

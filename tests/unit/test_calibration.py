@@ -26,7 +26,7 @@ from iamsb_core.metrics.calibration import (
     expected_calibration_error,
     fit_score_map,
 )
-from iamsb_core.metrics.operating_point import FalseAlarms, Misses, alarm_limit
+from iamsb_core.metrics.operating_point import FalseAlarms, Misses, alarm_limits
 from iamsb_core.timeline import Segment
 from iamsb_core.training.calibration import calibrate, calibration_errors
 
@@ -173,10 +173,10 @@ def test_a_genuine_clip_that_scores_1_leaves_no_score_high_enough() -> None:
 def test_the_limit_of_a_count_is_exact(rate: float) -> None:
     """With probability 0.95 or more the limit of what is counted lies above the true mean (Garwood 1936)."""
     counts = np.arange(200)
-    limits = np.array([alarm_limit(int(count)) for count in counts])
+    limits = alarm_limits(counts)
     covered = stats.poisson.pmf(counts, rate)[limits >= rate].sum()
     assert 0.95 - 1e-9 <= covered <= 1.0
-    assert alarm_limit(0) == pytest.approx(-np.log(0.05))
+    assert limits[0] == pytest.approx(-np.log(0.05))
 
 
 def test_the_true_rate_stays_below_the_target_for_19_splits_of_20() -> None:

