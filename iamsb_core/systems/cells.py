@@ -25,7 +25,10 @@ class Cells:
     hop_seconds: float
 
     def at(self, other: Cells) -> Tensor:
-        """(B, other's L, d): read between cells at the centres of the other grid; zero where either has none."""
+        """(B, other's L, d): read between cells at the centres of the other grid; zero where either has none.
+
+        Beyond a clip's last cell the last value holds.
+        """
         num_other = other.valid.shape[1]
         centres = (torch.arange(num_other, device=self.values.device) + 0.5) * (other.hop_seconds / self.hop_seconds)
         read = sample_cells(self.values, centres.expand(len(self.values), -1), self.valid.sum(dim=1))

@@ -90,7 +90,11 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> LoadedModel:
         message = f"the weights in {folder} are damaged ({error}); train it again, or name another model"
         raise ValueError(message) from None
     except RuntimeError as error:
-        raise ValueError(f"the weights in {folder} do not fit the configuration in its {CARD_FILE}: {error}") from error
+        message = (
+            f"the weights in {folder} do not fit the configuration in its {CARD_FILE}: they are not of this version's "
+            f"{card.system}; train it again, or use the version of IaMSB that trained it"
+        )
+        raise ValueError(message) from error
     return LoadedModel(system.to(device).eval(), card, model_sha256(folder))
 
 

@@ -42,7 +42,7 @@ def system(config: IamsbConfig = TINY, streams: Streams = STREAMS, seed: int = 0
     made = Iamsb(config, streams).eval()
     with torch.no_grad():
         for parameter in made.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return made
 
 

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from iamsb_core.data.batch import StreamBatch
 from iamsb_core.encoders.base import StreamSpec
+from iamsb_core.systems.cells import Cells
+from iamsb_core.systems.convolution import MaskedConv
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.attention import LocalAttention
 from iamsb_core.systems.pyramid.blocks import TransformerBlock
 from iamsb_core.systems.pyramid.config import DecodingConfig, PyramidLossConfig, TargetConfig
 from iamsb_core.systems.pyramid.decoding import stream_proposals, voted
 from iamsb_core.systems.pyramid.heads import DualHead, StreamAnswers, Tower
-from iamsb_core.systems.pyramid.inputs import StreamInput, resampled
-from iamsb_core.systems.pyramid.layers import MaskedConv, max_pooled
+from iamsb_core.systems.pyramid.layers import max_pooled
 from iamsb_core.systems.pyramid.levels import Level, Points, level_row
 from iamsb_core.systems.pyramid.losses import diou_loss, focal_loss, giou_loss, stream_losses
 from iamsb_core.systems.pyramid.targets import dense_targets, level_range
@@ -163,15 +165,16 @@ def test_the_fine_cells_of_a_cell_stand_beside_its_features() -> None:
     main, fine = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[3.0], [4.0], [5.0], [6.0]]])
     exists, fine_exists = torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 4, dtype=torch.bool)
     stream = StreamBatch(main, exists, 0.02, (torch.zeros(0, 2),), fine, fine_exists, 0.01)
-    x, valid = StreamInput(spec)(stream, QUIET)
-    assert x[0].tolist() == [[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]]
-    assert valid.all()
+    cells = StreamInput(spec)(stream, QUIET)
+    assert cells.values[0].tolist() == [[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]]
+    assert cells.valid.all()
 
 
 def test_another_clock_is_read_at_the_centres_of_the_cells() -> None:
     values, valid = torch.tensor([[[0.0], [4.0]], [[9.0], [9.0]]]), torch.tensor([[True, True], [False, False]])
     # centres of 10 ms cells on a 20 ms clock: 0.25, 0.75, 1.25, 1.75 cells; cell centres are at 0.5 and 1.5
-    read = resampled(values * valid[..., None], valid, 0.02, 4, 0.01)
+    own = torch.ones(2, 4, dtype=torch.bool)
+    read = Cells(values * valid[..., None], valid, 0.02).at(Cells(torch.zeros(2, 4, 0), own, 0.01))
     assert read[0, :, 0].tolist() == [0.0, 1.0, 3.0, 4.0]
     assert not read[1].any()
 

@@ -23,11 +23,12 @@ from iamsb_core.systems.ba_tfd_plus.losses import contrast_loss, frame_loss, map
 from iamsb_core.systems.ba_tfd_plus.maps import BoundaryMap, proposal_cells, proposals_inside
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.cells import Cells, covered, joint_grid
+from iamsb_core.systems.convolution import MaskedConv
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.normalisation import fit_standardisation
 from iamsb_core.systems.pyramid.attention import LocalAttention
-from iamsb_core.systems.pyramid.inputs import StreamInput
-from iamsb_core.systems.pyramid.layers import FeedForward, MaskedConv
+from iamsb_core.systems.pyramid.layers import FeedForward
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class StreamEncoder(nn.Module):
         return StreamMaps(F.normalize(x.float(), dim=-1), logits, valid, self.map(told, valid), weights)
 
     def _encoded(self, batch: StreamBatch, noise: Noise) -> Cells:
-        x, valid = self.features(batch, noise)
-        mask = valid[..., None]
-        x = self.project(x)
+        cells = self.features(batch, noise)
+        valid, mask = cells.valid, cells.valid[..., None]
+        x = self.project(cells.values)
         x = x * noise.keep((len(x), 1, x.shape[-1]), self.config.dropout, x) * mask
         for place in range(self.config.num_layers):
             first, second, third = self.norms[3 * place : 3 * place + 3]
@@ -101,7 +102,7 @@ class StreamEncoder(nn.Module):
             inner = second(x)
             x = x + self.attentions[place](inner, inner, inner, valid) * mask
             x = x + self.feed_forwards[place](third(x)) * mask
-        return Cells(self.norms[-1](x) * mask, valid, batch.hop_seconds)
+        return Cells(self.norms[-1](x) * mask, valid, cells.hop_seconds)
 
 
 @register

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from iamsb_core.systems.cells import Cells
+from iamsb_core.systems.convolution import Embedding
 from iamsb_core.systems.dense_localizer.config import DenseLocalizerConfig
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.heads import DualHead, StreamAnswers
-from iamsb_core.systems.pyramid.inputs import resampled
-from iamsb_core.systems.pyramid.trunk import Embedding, Trunk
+from iamsb_core.systems.pyramid.trunk import Trunk
 
 
 class StreamLocalizer(nn.Module):
@@ -36,18 +37,16 @@ class StreamLocalizer(nn.Module):
 
     def forward(
         self,
-        own: tuple[Tensor, Tensor, float],
-        other: tuple[Tensor, Tensor, float],
+        own: Cells,
+        other: Cells,
         duration_seconds: Tensor,
         noise: Noise,
     ) -> StreamAnswers:
-        """own and other: features (B, L, D), valid (B, L), hop in seconds."""
-        values, valid, hop_seconds = own
-        x = self.embedding(values, valid)
+        """Each stream's features on its own clock."""
+        x = self.embedding(own.values, own.valid)
         if self.other is not None:
-            other_values, other_valid, other_hop = other
-            seen = self.other(other_values, other_valid)
-            x = x + resampled(seen, other_valid, other_hop, x.shape[1], hop_seconds) * valid[..., None]
+            seen = Cells(self.other(other.values, other.valid), other.valid, other.hop_seconds)
+            x = x + seen.at(own)
         x = x * noise.keep((len(x), 1, x.shape[-1]), self.config.drop_share, x)
-        levels = self.trunk(x, valid, noise)
-        return self.head(levels, duration_seconds.float() / hop_seconds, valid.any(dim=1))  # type: ignore[no-any-return]
+        levels = self.trunk(x, own.valid, noise)
+        return self.head(levels, duration_seconds.float() / own.hop_seconds, own.valid.any(dim=1))  # type: ignore[no-any-return]

@@ -14,8 +14,8 @@ from iamsb_core.manifest import STREAMS, Modality
 from iamsb_core.systems.base import register
 from iamsb_core.systems.dense_localizer.config import PRESETS, DenseLocalizerConfig
 from iamsb_core.systems.dense_localizer.network import StreamLocalizer
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
-from iamsb_core.systems.pyramid.inputs import StreamInput
 from iamsb_core.systems.pyramid.system import PyramidOutputs, PyramidSystem
 
 
@@ -41,10 +41,7 @@ class DenseLocalizer(PyramidSystem):
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> PyramidOutputs:
         """Randomness only in training, and only from the generator; none without one."""
         noise = Noise(generator if self.training else None)
-        audio, visual = (
-            (*stream_input(batch.stream(modality), noise), batch.stream(modality).hop_seconds)
-            for modality, stream_input in self.inputs()
-        )
+        audio, visual = (stream_input(batch.stream(modality), noise) for modality, stream_input in self.inputs())
         seconds, (hear, see) = batch.duration_seconds, self.localizers
         return PyramidOutputs(hear(audio, visual, seconds, noise), see(visual, audio, seconds, noise))
 

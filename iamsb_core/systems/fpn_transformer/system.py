@@ -14,9 +14,9 @@ from iamsb_core.manifest import STREAMS, Modality
 from iamsb_core.systems.base import register
 from iamsb_core.systems.fpn_transformer.config import PRESETS, FpnTransformerConfig
 from iamsb_core.systems.fpn_transformer.network import StreamModel
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.heads import StreamAnswers
-from iamsb_core.systems.pyramid.inputs import StreamInput
 from iamsb_core.systems.pyramid.system import PyramidOutputs, PyramidSystem
 
 _WARMUP_EPOCHS = 5
@@ -55,9 +55,9 @@ class FpnTransformer(PyramidSystem):
         answers = []
         for (modality, stream_input), model in zip(self.inputs(), self.models, strict=True):
             stream = batch.stream(modality)
-            values, valid = stream_input(stream, noise)
+            cells = stream_input(stream, noise)
             length_cells = batch.duration_seconds.float() / stream.hop_seconds
-            answers.append(cast(StreamAnswers, model(values, valid, length_cells, noise)))
+            answers.append(cast(StreamAnswers, model(cells.values, cells.valid, length_cells, noise)))
         audio, visual = answers
         return PyramidOutputs(audio, visual)
 

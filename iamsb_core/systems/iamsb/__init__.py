@@ -8,7 +8,7 @@ duration inside, seconds outside. "Ours" is what the paper leaves open.
 | SB as stochastic control, dZ = u dt + sigma dW | `bridge.reference`, `bridge.propagator`, `bridge.gaussian` |
 | control energy E(Q) = E int ||u||^2 / (2 sigma^2) dt | `bridge.energy.control_energy`, `StepTrace.energy` |
 | reachability S*(eps) | `bridge.energy.steps_to_reach`, `evidence.discrepancies` |
-| features F^a, F^v to keys and values (neck: ours) | `neck.StreamNeck` |
+| features F^a, F^v to keys and values (neck: ours, of both streams) | `neck.StreamNeck` |
 | nu_0, sparse interval prior (seeds: ours) | `coarse.IntervalPrior`, `dense.seeds` |
 | CSB: Z + Delta u_c(LN(Z + MHA(Z, F, F))) | `coarse.CoarseBridge.step` |
 | task heads (s, l, pi), gradient cut | `heads.TaskHeads`, `QueryState.detached` |

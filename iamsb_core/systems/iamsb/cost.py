@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from iamsb_core.data.batch import Batch, StreamBatch
 from iamsb_core.encoders.base import Streams
 from iamsb_core.systems.cost import count_gflop, random_batch
 from iamsb_core.systems.iamsb.config import IamsbConfig
+from iamsb_core.systems.iamsb.dense import DenseOutputs
+from iamsb_core.systems.iamsb.memory import StreamMemory
 from iamsb_core.systems.iamsb.refinement import RunningClips
 from iamsb_core.systems.iamsb.selection import select
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
-from iamsb_core.systems.iamsb.system import STREAMS, Iamsb
+from iamsb_core.systems.iamsb.system import Iamsb
 from iamsb_core.systems.iamsb.witness import Witnesses
 from iamsb_core.systems.noise import Noise
 
@@ -43,12 +44,13 @@ def count_cost(config: IamsbConfig, streams: Streams, duration_seconds: float) -
     """Count on random features of that length, on the CPU."""
     system = Iamsb(config, streams).eval()
     batch = random_batch(streams, duration_seconds)
-    networks = [(modality, network) for modality, network in zip(STREAMS, system.stream_networks(), strict=True)]
-    parts = [_stream_cost(network, batch.stream(modality), batch) for modality, network in networks]
-    neck, coarse, refinement = (sum(column) for column in zip(*parts, strict=True))
+    with torch.no_grad():
+        read = system.read(batch, Noise(None))
+    parts = [_step_cost(network, *found) for network, found in zip(system.stream_networks(), read, strict=True)]
+    coarse, refinement = (sum(column) for column in zip(*parts, strict=True))
     return Cost(
         num_parameters=sum(parameter.numel() for parameter in system.parameters() if parameter.requires_grad),
-        neck_gflop=neck,
+        neck_gflop=count_gflop(lambda: system.read(batch, Noise(None))),
         coarse_step_gflop=coarse,
         coupling_iteration_gflop=coupling_operations(config.coarse.num_queries) / _GIGA,
         refinement_step_gflop=refinement,
@@ -61,17 +63,15 @@ def coupling_operations(num_queries: int) -> int:
     return 2 * 2 * _HALF_STEP_OPERATIONS * num_queries**2
 
 
-def _stream_cost(network: StreamNetwork, stream: StreamBatch, batch: Batch) -> tuple[float, float, float]:
-    """GFLOP of the neck, a coarse step and a refinement step with half of the query budget."""
+def _step_cost(network: StreamNetwork, memory: StreamMemory, dense: DenseOutputs) -> tuple[float, float]:
+    """GFLOP of one stream's coarse step, and of a refinement step with half of the query budget."""
     noise = Noise(None)
-    neck = count_gflop(lambda: network.neck(stream, batch.duration_seconds, noise))
     with torch.no_grad():
-        memory, dense = network.neck(stream, batch.duration_seconds, noise)
         state = network.prior(memory, dense, noise)
     coarse = count_gflop(lambda: network.coarse.step(state, memory, 0.0, 0.5))
     refinement = network.refinement
     if refinement is None:
-        return neck, coarse, 0.0
+        return coarse, 0.0
     num_queries = network.config.coarse.num_queries
     selection = select(state.logits.sigmoid(), [num_queries // 2], noise)
     steps = torch.tensor([network.config.budget.num_steps // 2])
@@ -81,4 +81,4 @@ def _stream_cost(network: StreamNetwork, stream: StreamBatch, batch: Batch) -> t
         index = torch.arange(kept).expand(1, num_queries, kept)
         blank = Witnesses(index, torch.zeros(1, num_queries, kept), torch.ones(1, num_queries), memory.present)
         clips = replace(clips, witnesses=network.witness_memory(blank, selection, state.latents))
-    return neck, coarse, count_gflop(lambda: refinement.step(clips, 0))
+    return coarse, count_gflop(lambda: refinement.step(clips, 0))

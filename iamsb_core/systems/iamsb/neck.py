@@ -1,9 +1,13 @@
 """The temporal neck: standardised frozen features to d, through depthwise convolution and windowed attention.
 
-Cost is linear in L and no resolution is lost. Shapes: B clips, L cells, D feature dim, d width.
+A cell reads its own main and fine features, and the other stream's at the same time: the bridges decide between
+segments, and a segment that was moved in time looks right until it is held against the other stream. Cost is linear in
+L and no resolution is lost. Shapes: B clips, L cells, D feature dim, d width.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +15,14 @@ from torch import Tensor, nn
 from iamsb_core.data.batch import StreamBatch
 from iamsb_core.encoders.base import StreamSpec
 from iamsb_core.systems.attention import key_bias, split_heads
+from iamsb_core.systems.cells import Cells
+from iamsb_core.systems.convolution import Embedding
 from iamsb_core.systems.iamsb.attention import WindowedAttention
 from iamsb_core.systems.iamsb.config import IamsbConfig
 from iamsb_core.systems.iamsb.dense import DenseHead, DenseOutputs
 from iamsb_core.systems.iamsb.memory import StreamMemory, Track
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
-from iamsb_core.systems.normalisation import Standardise
-from iamsb_core.systems.padding import align_left
 from iamsb_core.systems.sampling import sinusoids
 
 
@@ -45,47 +50,43 @@ class NeckBlock(nn.Module):
 class StreamNeck(nn.Module):
     """From one stream of a batch to the memory that every bridge reads, and the dense head's say."""
 
-    def __init__(self, stream: StreamSpec, config: IamsbConfig) -> None:
+    def __init__(self, stream: StreamSpec, other_dim: int, config: IamsbConfig) -> None:
+        """other_dim: features of a cell of the other stream (`StreamInput.dim`)."""
         super().__init__()
         dim, neck = config.dim, config.neck
-        self.stream, self.config = stream, config
-        self.standardise = Standardise(stream.dim)
-        self.project = nn.Linear(stream.dim, dim)
+        self.config = config
+        self.features = StreamInput(stream, feature_masking=neck.feature_masking)
+        self.embedding = Embedding(self.features.dim, dim, neck.num_embedding_layers)
+        self.other: nn.Module | None = None
+        if neck.cross_modal:
+            self.other = nn.Sequential(nn.Linear(other_dim, dim), nn.LayerNorm(dim), nn.ReLU())
         self.blocks = nn.ModuleList(NeckBlock(config) for _ in range(neck.num_blocks))
         self.norm = nn.LayerNorm(dim)
         self.dense = DenseHead(dim)
         self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.edge = nn.Linear(dim, neck.edge_dim)
-        self.fine_standardise = Standardise(stream.fine_dim) if stream.fine_dim else None
         self.fine = FineTrunk(stream.fine_dim, config.refinement.fine_dim) if stream.fine_dim else None
 
-    def forward(self, batch: StreamBatch, duration_seconds: Tensor, noise: Noise) -> tuple[StreamMemory, DenseOutputs]:
-        """Raises ValueError where the batch's features are not those that the system was built for."""
-        self._check(batch)
-        values, valid = align_left(batch.values, batch.valid)
-        cells = self.norm(self._trunk(self.standardise(values, valid), valid, noise)) * valid[..., None]
-        length_cells = duration_seconds.float() / batch.hop_seconds
-        dense = self.dense(cells, valid, length_cells)
-        memory = self._memory(cells, valid, duration_seconds.float(), dense)
-        if self.fine is None:
-            return memory, dense
-        return self._with_fine(memory, batch, duration_seconds), dense
+    def forward(
+        self, batch: StreamBatch, own: Cells, other: Cells, duration_seconds: Tensor, noise: Noise
+    ) -> tuple[StreamMemory, DenseOutputs]:
+        """own and other: what `features` of this neck and of the other stream's read of the batch."""
+        valid, seconds = own.valid, duration_seconds.float()
+        cells = self.norm(self._trunk(own, other, noise)) * valid[..., None]
+        dense = self.dense(cells, valid, seconds / own.hop_seconds)
+        memory = self._memory(cells, valid, seconds, dense)
+        fine = self.features.fine_track(batch)
+        return (memory if fine is None else self._with_fine(memory, fine)), dense
 
-    def _check(self, batch: StreamBatch) -> None:
-        dim, fine_dim = batch.values.shape[-1], 0 if batch.fine_values is None else batch.fine_values.shape[-1]
-        if dim != self.stream.dim or (self.stream.fine_dim and fine_dim != self.stream.fine_dim):
-            raise ValueError(
-                f"this system reads features of {self.stream.dim} dims (fine track {self.stream.fine_dim}), got {dim} "
-                f"(fine track {fine_dim}); extract with the encoders that the model was trained on"
-            )
-
-    def _trunk(self, x: Tensor, valid: Tensor, noise: Noise) -> Tensor:
-        neck, num_clips = self.config.neck, len(x)
-        x = x * noise.keep((num_clips, 1, x.shape[-1]), neck.feature_masking, x)
-        x = self.project(x)
-        x = x * noise.keep((num_clips, 1, x.shape[-1]), neck.dropout, x) * valid[..., None]
+    def _trunk(self, own: Cells, other: Cells, noise: Noise) -> Tensor:
+        neck, num_clips = self.config.neck, len(own.values)
+        x: Tensor = self.embedding(own.values, own.valid)
+        if self.other is not None:
+            seen = Cells(self.other(other.values), other.valid, other.hop_seconds).at(own)
+            x = x + seen * noise.keep((num_clips, 1, 1), neck.cross_modal_drop, x)
+        x = x * noise.keep((num_clips, 1, x.shape[-1]), neck.dropout, x)
         for block in self.blocks:
-            x = block(x, valid, noise.keep((num_clips, 1, 1), neck.dropout, x))
+            x = block(x, own.valid, noise.keep((num_clips, 1, 1), neck.dropout, x))
         return x
 
     def _memory(self, cells: Tensor, valid: Tensor, duration_seconds: Tensor, dense: DenseOutputs) -> StreamMemory:
@@ -105,15 +106,10 @@ class StreamNeck(nn.Module):
             duration_seconds=duration_seconds,
         )
 
-    def _with_fine(self, memory: StreamMemory, batch: StreamBatch, duration_seconds: Tensor) -> StreamMemory:
-        assert batch.fine_values is not None
-        assert batch.fine_valid is not None
+    def _with_fine(self, memory: StreamMemory, fine: Cells) -> StreamMemory:
         assert self.fine is not None
-        assert self.fine_standardise is not None
-        values, valid = align_left(batch.fine_values, batch.fine_valid)
-        values = self.fine(self.fine_standardise(values, valid), valid)
-        track = Track(values, valid.sum(dim=1), duration_seconds.float() / batch.fine_hop_seconds)
-        return StreamMemory(**{**memory.__dict__, "fine": track})
+        values, length = self.fine(fine.values, fine.valid), memory.duration_seconds / fine.hop_seconds
+        return replace(memory, fine=Track(values, fine.valid.sum(dim=1), length))
 
 
 class FineTrunk(nn.Module):

@@ -29,10 +29,10 @@ _LEAST_SCORE = 1e-6
 class StreamNetwork(nn.Module):
     """The streams share no parameters but the witness bridge's."""
 
-    def __init__(self, stream: StreamSpec, config: IamsbConfig) -> None:
+    def __init__(self, stream: StreamSpec, other_dim: int, config: IamsbConfig) -> None:
         super().__init__()
         self.config = config
-        self.neck = StreamNeck(stream, config)
+        self.neck = StreamNeck(stream, other_dim, config)
         self.prior = IntervalPrior(config)
         self.coarse = CoarseBridge(config)
         self.refinement = RefinementBridge(config, stream.fine_dim > 0) if config.use_refinement else None

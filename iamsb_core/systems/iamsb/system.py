@@ -18,7 +18,9 @@ from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.iamsb.budget import stream_budgets
 from iamsb_core.systems.iamsb.config import PRESETS, IamsbConfig
+from iamsb_core.systems.iamsb.dense import DenseOutputs
 from iamsb_core.systems.iamsb.explain import boundary_paths, budget_reason, cell_scores, top_matches
+from iamsb_core.systems.iamsb.memory import StreamMemory
 from iamsb_core.systems.iamsb.objective import total_loss
 from iamsb_core.systems.iamsb.outputs import IamsbOutputs
 from iamsb_core.systems.iamsb.proposals import claims, clip_proposals
@@ -27,6 +29,7 @@ from iamsb_core.systems.iamsb.selection import Selection, select
 from iamsb_core.systems.iamsb.state import QueryState
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.witness import WitnessBridge, Witnesses
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.normalisation import StandardisedTrack, fit_standardisation
 from iamsb_core.systems.segments import padded_truth, pairwise_tiou
@@ -45,17 +48,18 @@ class Iamsb(System[IamsbOutputs]):
 
     def __init__(self, config: IamsbConfig, streams: Streams) -> None:
         super().__init__(config, streams)
-        self.networks = nn.ModuleList(StreamNetwork(streams.of(modality), config) for modality in STREAMS)
+        dims = [StreamInput(streams.of(modality)).dim for modality in STREAMS]
+        self.networks = nn.ModuleList(
+            StreamNetwork(streams.of(modality), other, config)
+            for modality, other in zip(STREAMS, reversed(dims), strict=True)
+        )
         self.witness = WitnessBridge(config) if config.use_witness else None
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> IamsbOutputs:
         """Randomness only in training, and only from the generator; none without one."""
         noise = Noise(generator if self.training else None)
-        seconds, pairs = batch.duration_seconds, list(zip(STREAMS, self.stream_networks(), strict=True))
-        read = [network.neck(batch.stream(modality), seconds, noise) for modality, network in pairs]
-        coarse = [
-            network.candidates(memory, dense, noise) for (memory, dense), (_, network) in zip(read, pairs, strict=True)
-        ]
+        networks, read = self.stream_networks(), self.read(batch, noise)
+        coarse = [network.candidates(*found, noise) for network, found in zip(networks, read, strict=True)]
         present = torch.stack([memory.present for memory, _ in read], dim=1)
         states = [trace.final.detached() for trace in coarse]
         energies = torch.stack([trace.energy for trace in coarse], dim=1)
@@ -66,7 +70,7 @@ class Iamsb(System[IamsbOutputs]):
         num_queries, num_steps = self._budgets(weights, present)
         sides = (None, None) if witness is None else (witness.audio, witness.visual)
         streams = []
-        for place, (_, network) in enumerate(pairs):
+        for place, network in enumerate(networks):
             memory, dense = read[place]
             refinement = None
             if self.config.refines:
@@ -79,6 +83,15 @@ class Iamsb(System[IamsbOutputs]):
             streams.append(network.outputs(memory, dense, coarse[place], refinement))
         targets = self.config.coarse.num_queries, self.config.budget.num_steps
         return IamsbOutputs(streams[0], streams[1], witness, weights, num_queries, num_steps, *targets)
+
+    def read(self, batch: Batch, noise: Noise) -> list[tuple[StreamMemory, DenseOutputs]]:
+        """What the bridges read of either stream, and its dense head's say."""
+        necks = [network.neck for network in self.stream_networks()]
+        cells = [neck.features(batch.stream(modality), noise) for neck, modality in zip(necks, STREAMS, strict=True)]
+        return [
+            neck(batch.stream(modality), own, other, batch.duration_seconds, noise)
+            for neck, modality, own, other in zip(necks, STREAMS, cells, reversed(cells), strict=True)
+        ]
 
     def losses(self, outputs: IamsbOutputs, batch: Batch) -> dict[str, Tensor]:
         """Every term of section 6 by name, unweighted; `total` is their weighted sum."""
@@ -134,9 +147,7 @@ class Iamsb(System[IamsbOutputs]):
 
     def _standardised(self) -> Iterator[StandardisedTrack]:
         for modality, network in zip(STREAMS, self.stream_networks(), strict=True):
-            yield StandardisedTrack(modality, False, network.neck.standardise)
-            if network.neck.fine_standardise is not None:
-                yield StandardisedTrack(modality, True, network.neck.fine_standardise)
+            yield from network.neck.features.tracks(modality)
 
     def _budgets(self, weights: Tensor, present: Tensor) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """(N^a, N^v) and (S^a, S^v) of each clip; nothing without a refinement bridge to spend it."""

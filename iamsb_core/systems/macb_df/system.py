@@ -22,6 +22,7 @@ from iamsb_core.manifest import STREAMS, stream_name
 from iamsb_core.processes import averaged, batch_rows
 from iamsb_core.systems.base import System, register
 from iamsb_core.systems.cells import Cells, joint_grid
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.macb_df.clusters import Clusters, FusionWeights
 from iamsb_core.systems.macb_df.config import PRESETS, MacbConfig
 from iamsb_core.systems.macb_df.contrast import AdaptiveTemperature, contrastive_loss
@@ -31,7 +32,6 @@ from iamsb_core.systems.macb_df.pareto import combine
 from iamsb_core.systems.macb_df.streams import Fusion, Stage
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.normalisation import fit_standardisation
-from iamsb_core.systems.pyramid.inputs import StreamInput
 
 
 class StreamEntry(nn.Module):
@@ -46,10 +46,11 @@ class StreamEntry(nn.Module):
 
     def forward(self, batch: Any, noise: Noise) -> tuple[Cells, Tensor]:
         """Cells (B, L, d), and an embedding (B, e) of unit length: of the cells' mean and spread."""
-        x, valid = self.features(batch, noise)
-        x = self.norm(self.project(x))
+        read = self.features(batch, noise)
+        valid = read.valid
+        x = self.norm(self.project(read.values))
         x = x * noise.keep((len(x), 1, x.shape[-1]), self.dropout, x) * valid[..., None]
-        cells = Cells(x, valid, batch.hop_seconds)
+        cells = Cells(x, valid, read.hop_seconds)
         mean = cells.mean()
         spread = ((x - mean[:, None]).square() * valid[..., None]).sum(dim=1) / valid.sum(1, keepdim=True).clamp_min(1)
         embedding = self.embed(torch.cat([mean, (spread + 1e-6).sqrt()], dim=-1))

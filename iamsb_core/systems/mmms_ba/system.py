@@ -17,11 +17,11 @@ from iamsb_core.encoders.base import Streams
 from iamsb_core.manifest import STREAMS, Modality
 from iamsb_core.systems.base import register
 from iamsb_core.systems.cells import Cells, joint_grid
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.mmms_ba.attention import across, bimodal, num_found, within
 from iamsb_core.systems.mmms_ba.config import PRESETS, SEQUENCES, MmmsBaConfig, SequenceName
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.heads import DualHead
-from iamsb_core.systems.pyramid.inputs import StreamInput
 from iamsb_core.systems.pyramid.levels import Level
 from iamsb_core.systems.pyramid.system import PyramidOutputs, PyramidSystem
 
@@ -92,10 +92,7 @@ class MmmsBa(PyramidSystem):
         self, batch: Batch, joint: Cells, noise: Noise
     ) -> tuple[dict[SequenceName, Tensor], dict[SequenceName, Tensor]]:
         """Every modality's features on the joint grid (B, J, D), and where it is there (B, J)."""
-        read = {}
-        for modality, stream_input in self.inputs():
-            x, valid = stream_input(batch.stream(modality), noise)
-            read[modality] = Cells(x, valid, batch.stream(modality).hop_seconds)
+        read = {modality: stream_input(batch.stream(modality), noise) for modality, stream_input in self.inputs()}
         audio, visual = (read[modality].at(joint) for modality in STREAMS)
         heard, looked = (joint.valid & read[modality].valid.any(dim=1, keepdim=True) for modality in STREAMS)
         num_face = self.streams.visual.dim

@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from iamsb_core.systems.convolution import MaskedConv
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.attention import LocalAttention
-from iamsb_core.systems.pyramid.layers import FeedForward, MaskedConv, max_pooled
+from iamsb_core.systems.pyramid.layers import FeedForward, max_pooled
 
 
 class ConvolutionalAttention(nn.Module):

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from iamsb_core.systems.pyramid.layers import MaskedConv, Scale
+from iamsb_core.systems.convolution import MaskedConv
+from iamsb_core.systems.pyramid.layers import Scale
 from iamsb_core.systems.pyramid.levels import Level, Points, level_row
 from iamsb_core.systems.segments import proper
 

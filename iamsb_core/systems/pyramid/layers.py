@@ -15,22 +15,6 @@ def halved(valid: Tensor) -> Tensor:
     return valid[:, ::2]
 
 
-class MaskedConv(nn.Module):
-    """A convolution over the cells of each clip, channels last; a stride of 2 keeps the even cells."""
-
-    def __init__(self, dim_in: int, dim_out: int, kernel_cells: int, *, stride: int = 1, depthwise: bool = False):
-        super().__init__()
-        self.stride = stride
-        groups = dim_in if depthwise else 1
-        self.convolution = nn.Conv1d(
-            dim_in, dim_out, kernel_cells, stride=stride, padding=kernel_cells // 2, groups=groups
-        )
-
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """x (B, L, C_in), valid (B, L) of the input -> (B, ceil(L / stride), C_out)."""
-        return self.convolution(x.mT).mT * valid[:, :: self.stride, None]  # type: ignore[no-any-return]
-
-
 def max_pooled(x: Tensor, valid: Tensor) -> Tensor:
     """(B, L, C) -> (B, ceil(L / 2), C): the largest of three cells around every even one; zero outside the clip."""
     low = torch.finfo(x.dtype).min

@@ -14,11 +14,11 @@ from iamsb_core.data.batch import Batch
 from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import Modality
 from iamsb_core.systems.base import System
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.normalisation import fit_standardisation
 from iamsb_core.systems.pyramid.config import DecodingConfig, PyramidLossConfig, TargetConfig
 from iamsb_core.systems.pyramid.decoding import clip_proposals
 from iamsb_core.systems.pyramid.heads import StreamAnswers
-from iamsb_core.systems.pyramid.inputs import StreamInput
 from iamsb_core.systems.pyramid.losses import stream_losses
 
 

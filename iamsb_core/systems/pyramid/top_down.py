@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from iamsb_core.systems.pyramid.layers import MaskedConv
+from iamsb_core.systems.convolution import MaskedConv
 from iamsb_core.systems.pyramid.levels import Level
 
 

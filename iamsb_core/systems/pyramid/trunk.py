@@ -1,38 +1,20 @@
-"""From features to levels: a convolutional embedding, a stem at full resolution, a branch that halves it.
+"""From embedded features to levels: a stem at full resolution, a branch that halves it.
 
-Shapes: B clips, L cells, D features, d width.
+Shapes: B clips, L cells, d width.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.blocks import TransformerBlock
-from iamsb_core.systems.pyramid.layers import MaskedConv, halved
+from iamsb_core.systems.pyramid.layers import halved
 from iamsb_core.systems.pyramid.levels import Level
 from iamsb_core.systems.pyramid.top_down import TopDown
-
-
-class Embedding(nn.Module):
-    """Convolutions of three cells with norm and ReLU, from features to the model's width."""
-
-    def __init__(self, dim_in: int, dim: int, num_layers: int) -> None:
-        super().__init__()
-        widths = [dim_in] + [dim] * num_layers
-        self.convolutions = nn.ModuleList(MaskedConv(before, after, 3) for before, after in itertools.pairwise(widths))
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_layers))
-
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, d)."""
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.relu(norm(convolution(x, valid))) * valid[..., None]
-        return x
 
 
 class Trunk(nn.Module):

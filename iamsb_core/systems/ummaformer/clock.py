@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from iamsb_core.systems.pyramid.inputs import resampled
+from iamsb_core.systems.cells import Cells
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,18 @@ class JointCells:
     hop_seconds: float
 
 
-def on_one_clock(
-    audio: tuple[Tensor, Tensor, float], visual: tuple[Tensor, Tensor, float], duration_seconds: Tensor
-) -> JointCells:
-    """Each stream as features (B, L_m, D_m), valid (B, L_m), hop seconds; the finer hop is the common one."""
-    hop_seconds = min(audio[2], visual[2])
+def on_one_clock(audio: Cells, visual: Cells, duration_seconds: Tensor) -> JointCells:
+    """The finer hop is the common one."""
+    hop_seconds = min(audio.hop_seconds, visual.hop_seconds)
     num_own = torch.floor(duration_seconds.double() / hop_seconds + 0.5 + 1e-4).clamp_min(1).long()
     cells = torch.arange(int(num_own.max()), device=duration_seconds.device)
     valid = cells < num_own[:, None]
+    grid = Cells(torch.zeros(*valid.shape, 0, device=cells.device), valid, hop_seconds)
     values, known = [], []
-    for features, own_valid, own_hop in (audio, visual):
-        ends = (own_valid.sum(dim=1, keepdim=True) + 1) * own_hop
-        there = ((cells + 0.5) * hop_seconds < ends) & valid & own_valid.any(dim=1, keepdim=True)
-        read = resampled(features, own_valid, own_hop, len(cells), hop_seconds)
-        values.append(read * there[..., None])
+    for own in (audio, visual):
+        ends = (own.valid.sum(dim=1, keepdim=True) + 1) * own.hop_seconds
+        there = ((cells + 0.5) * hop_seconds < ends) & valid & own.valid.any(dim=1, keepdim=True)
+        values.append(own.at(grid) * there[..., None])
         known.append(there)
     seen = torch.stack(known, dim=-1)
     return JointCells(torch.cat(values, dim=-1), valid & seen.any(dim=-1), seen, hop_seconds)

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iamsb_core.systems.convolution import MaskedConv
 from iamsb_core.systems.pyramid.attention import LocalAttention
-from iamsb_core.systems.pyramid.layers import FeedForward, MaskedConv, halved
+from iamsb_core.systems.pyramid.layers import FeedForward, halved
 from iamsb_core.systems.pyramid.top_down import repeated
 
 

@@ -18,14 +18,15 @@ from iamsb_core.localization.proposals import ClipProposals
 from iamsb_core.manifest import STREAMS, Modality
 from iamsb_core.processes import batch_count
 from iamsb_core.systems.base import register
+from iamsb_core.systems.convolution import Embedding
+from iamsb_core.systems.inputs import StreamInput
 from iamsb_core.systems.noise import Noise
 from iamsb_core.systems.pyramid.heads import DualHead, StreamAnswers
-from iamsb_core.systems.pyramid.inputs import StreamInput
 from iamsb_core.systems.pyramid.levels import Level
 from iamsb_core.systems.pyramid.losses import focal_loss
 from iamsb_core.systems.pyramid.system import PyramidOutputs, PyramidSystem
 from iamsb_core.systems.pyramid.top_down import TopDown
-from iamsb_core.systems.pyramid.trunk import Embedding, Trunk
+from iamsb_core.systems.pyramid.trunk import Trunk
 from iamsb_core.systems.ummaformer.clock import JointCells, on_one_clock
 from iamsb_core.systems.ummaformer.config import PRESETS, UmmaFormerConfig
 from iamsb_core.systems.ummaformer.cross_levels import CrossLevels
@@ -80,10 +81,7 @@ class UmmaFormer(PyramidSystem):
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> UmmaFormerOutputs:
         """Randomness only in training, and only from the generator; none without one."""
         noise = Noise(generator if self.training else None)
-        audio, visual = (
-            (*stream_input(batch.stream(modality), noise), batch.stream(modality).hop_seconds)
-            for modality, stream_input in self.inputs()
-        )
+        audio, visual = (stream_input(batch.stream(modality), noise) for modality, stream_input in self.inputs())
         cells = on_one_clock(audio, visual, batch.duration_seconds)
         reconstructed = self.interpolator(cells.values, cells.valid)
         x = self.embedding(cells.values, cells.valid)
