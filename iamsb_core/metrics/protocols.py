@@ -9,7 +9,7 @@ challenge (IJCAI 2025, track 2), whose script was never released: its matching a
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from iamsb_core.metrics.tiou import Overlap
@@ -59,18 +59,7 @@ LAVDF = Protocol(
     forged_only=False,
     score=None,
 )
-AV_DEEPFAKE1M = Protocol(
-    name="av-deepfake1m",
-    file_hz=1.0,
-    overlap="hull",
-    strict=True,
-    matching="first",
-    area="official",
-    float32=True,
-    average_counts=False,
-    forged_only=False,
-    score="1m-deepfakes",
-)
+AV_DEEPFAKE1M = replace(LAVDF, name="av-deepfake1m", file_hz=1.0, score="1m-deepfakes")
 ACTIVITYNET = Protocol(
     name="activitynet",
     file_hz=1.0,
