@@ -61,7 +61,7 @@ def test_a_larger_weight_never_gets_less(pair: list[float], total: int) -> None:
 def test_an_absent_stream_gets_nothing_and_the_other_everything() -> None:
     shares = [(0.6, 0.4), (1.0, 0.0), (0.0, 0.0)]
     present = [(True, True), (True, False), (False, False)]
-    assert stream_budgets(12, shares, present, floor=2) == [(8, 4), (12, 0), (0, 0)]
+    assert stream_budgets([12] * 3, shares, present, floor=2) == [(8, 4), (12, 0), (0, 0)]
 
 
 @pytest.mark.parametrize(

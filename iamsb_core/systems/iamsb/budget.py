@@ -43,11 +43,11 @@ def _raised(pairs: list[int], floors: Sequence[int]) -> list[int]:
 
 
 def stream_budgets(
-    total: int, weights: Sequence[Sequence[float]], present: Sequence[Sequence[bool]], floor: int
+    totals: Sequence[int], weights: Sequence[Sequence[float]], present: Sequence[Sequence[bool]], floor: int
 ) -> list[tuple[int, ...]]:
     """The budgets of every clip; an absent stream gets nothing, a clip without any stream spends nothing."""
     budgets = []
-    for clip_weights, clip_present in zip(weights, present, strict=True):
+    for total, clip_weights, clip_present in zip(totals, weights, present, strict=True):
         if not any(clip_present):
             budgets.append(tuple(0 for _ in clip_present))
             continue

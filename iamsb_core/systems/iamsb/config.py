@@ -70,6 +70,8 @@ class WitnessConfig:
     """entropic weight; the paper's objective has 1"""
     num_witnesses: int = 16
     """top-k of each row of the coupling"""
+    row_mass: float = 1.0
+    """a query keeps only the first of its k that together hold this share of its row; 1: all of them (ours)"""
     hidden_dim: int = 64
     start_weight: float = 5.0
     """initial lambda_t"""
@@ -91,6 +93,9 @@ class BudgetConfig:
     query_floor: int = 2
     allocation: Literal["witness", "even"] = "witness"
     """even: both streams get the same, whatever the witness bridge says of them"""
+    quiet_probability: float = 0.0
+    """at inference a clip takes its floor of steps alone where, after the coarse bridge, its forged probability is
+    below this; 0: every clip takes S_tgt (ours)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +210,8 @@ class IamsbConfig:
             raise ValueError(f"num_queries must be even and cover both floors, got {self.coarse.num_queries}")
         if self.budget.num_steps % 2 or 0 < self.budget.num_steps < 2 * self.budget.step_floor:
             raise ValueError(f"num_steps must be 0, or even and cover both floors, got {self.budget.num_steps}")
+        if not 0.0 < self.witness.row_mass <= 1.0:
+            raise ValueError(f"row_mass must lie in (0, 1], got {self.witness.row_mass}")
         if self.budget.step_floor % 2 or self.budget.query_floor % 2:
             raise ValueError("budgets are even, so their floors must be")
 

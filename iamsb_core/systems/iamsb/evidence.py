@@ -43,7 +43,7 @@ def _budgets(outputs: IamsbOutputs, row: int) -> dict[str, Any]:
         "weights": dict(zip(_NAMES.values(), outputs.weights[row].tolist(), strict=True)),
         "step_budget": dict(zip(_NAMES.values(), outputs.num_steps[row], strict=True)),
         "query_budget": dict(zip(_NAMES.values(), outputs.num_queries[row], strict=True)),
-        "step_budget_target": outputs.step_target,
+        "step_budget_target": outputs.step_targets[row],
         "query_budget_target": outputs.query_target,
         "coupling": {},
         "directional_scores": {},
@@ -92,6 +92,7 @@ def _top_witnesses(
         named = [
             {"segment": segment, "weight": weight}
             for segment, weight in zip(segments, shares[: config.num_evidence].tolist(), strict=True)
+            if weight > 0.0
         ]
         segment = (stream.candidates.segments[row, query] * seconds).tolist()
         found.append({"segment": segment, "score": float(scores[query]), "witnesses": named})

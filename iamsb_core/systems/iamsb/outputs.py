@@ -52,7 +52,8 @@ class IamsbOutputs:
     """(audio, visual) of each clip"""
     num_steps: list[tuple[int, ...]]
     query_target: int
-    step_target: int
+    step_targets: list[int]
+    """S_tgt of each clip, or what a quiet one takes instead"""
 
     def stream(self, modality: Modality) -> StreamOutputs:
         return self.audio if modality is Modality.AUDIO else self.visual

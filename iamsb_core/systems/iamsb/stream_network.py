@@ -87,8 +87,12 @@ class StreamNetwork(nn.Module):
         """
         selection, refined = (None, None) if refinement is None else refinement
         last = coarse if refined is None or self.config.use_coarse else refined
-        calibrated = self.calibration[0] * self._best(last, dense) + self.calibration[1]
-        return StreamOutputs(memory.present, dense, coarse, selection, refined, calibrated)
+        return StreamOutputs(memory.present, dense, coarse, selection, refined, self.calibrated_logit(last, dense))
+
+    def calibrated_logit(self, trace: StepTrace, dense: DenseOutputs) -> Tensor:
+        """(B,): the logit of the probability that the stream is forged."""
+        logit: Tensor = self.calibration[0] * self._best(trace, dense) + self.calibration[1]
+        return logit
 
     @torch.no_grad()
     def _best(self, trace: StepTrace, dense: DenseOutputs) -> Tensor:

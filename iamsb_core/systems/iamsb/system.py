@@ -5,7 +5,7 @@ Shapes: B clips, N queries. Pairs are in the order of STREAMS: column 0 audio, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -26,7 +26,7 @@ from iamsb_core.systems.iamsb.outputs import IamsbOutputs
 from iamsb_core.systems.iamsb.proposals import claims, clip_proposals
 from iamsb_core.systems.iamsb.ranking import hit_share
 from iamsb_core.systems.iamsb.selection import Selection, select
-from iamsb_core.systems.iamsb.state import QueryState
+from iamsb_core.systems.iamsb.state import QueryState, StepTrace
 from iamsb_core.systems.iamsb.stream_network import StreamNetwork
 from iamsb_core.systems.iamsb.witness import WitnessBridge, Witnesses
 from iamsb_core.systems.inputs import StreamInput
@@ -67,7 +67,8 @@ class Iamsb(System[IamsbOutputs]):
         weights = _even_weights(present)
         if witness is not None and self.config.budget.allocation == "witness":
             weights = witness.weights
-        num_queries, num_steps = self._budgets(weights, present)
+        step_targets = self._step_targets(read, coarse)
+        num_queries, num_steps = self._budgets(weights, present, step_targets)
         sides = (None, None) if witness is None else (witness.audio, witness.visual)
         streams = []
         for place, network in enumerate(networks):
@@ -81,7 +82,7 @@ class Iamsb(System[IamsbOutputs]):
                 refined = network.refine(pair[0], selection, steps, memory, witnesses=witnesses, noise=noise)
                 refinement = selection, refined
             streams.append(network.outputs(memory, dense, coarse[place], refinement))
-        targets = self.config.coarse.num_queries, self.config.budget.num_steps
+        targets = self.config.coarse.num_queries, step_targets
         return IamsbOutputs(streams[0], streams[1], witness, weights, num_queries, num_steps, *targets)
 
     def read(self, batch: Batch, noise: Noise) -> list[tuple[StreamMemory, DenseOutputs]]:
@@ -149,14 +150,31 @@ class Iamsb(System[IamsbOutputs]):
         for modality, network in zip(STREAMS, self.stream_networks(), strict=True):
             yield from network.neck.features.tracks(modality)
 
-    def _budgets(self, weights: Tensor, present: Tensor) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    @torch.no_grad()
+    def _step_targets(
+        self, read: Sequence[tuple[StreamMemory, DenseOutputs]], coarse: Sequence[StepTrace]
+    ) -> list[int]:
+        """S_tgt of each clip: in training the same of all, at inference the floors for a clip that looks genuine."""
+        budget, num_clips = self.config.budget, len(read[0][0].present)
+        if self.training or not budget.quiet_probability:
+            return [budget.num_steps] * num_clips
+        genuine = torch.ones(num_clips, device=read[0][0].present.device)
+        for network, (memory, dense), trace in zip(self.stream_networks(), read, coarse, strict=True):
+            genuine = genuine * (1.0 - network.calibrated_logit(trace, dense).sigmoid() * memory.present)
+        quiet = 1.0 - genuine < budget.quiet_probability
+        least = budget.step_floor * sum(memory.present for memory, _ in read)
+        return torch.where(quiet, least, budget.num_steps).tolist()
+
+    def _budgets(
+        self, weights: Tensor, present: Tensor, step_targets: list[int]
+    ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """(N^a, N^v) and (S^a, S^v) of each clip; nothing without a refinement bridge to spend it."""
         shares, here, budget = weights.detach().double().tolist(), present.tolist(), self.config.budget
         if not self.config.refines:
             return [(0, 0)] * len(here), [(0, 0)] * len(here)
         return (
-            stream_budgets(self.config.coarse.num_queries, shares, here, budget.query_floor),
-            stream_budgets(budget.num_steps, shares, here, budget.step_floor),
+            stream_budgets([self.config.coarse.num_queries] * len(here), shares, here, budget.query_floor),
+            stream_budgets(step_targets, shares, here, budget.step_floor),
         )
 
 

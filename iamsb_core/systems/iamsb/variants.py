@@ -1,7 +1,7 @@
 """The variants of IaMSB that the paper's ablations name: each a change of the configuration, trained or not.
 
 Sources: the ablation table (bridges kept), and the studies of k, S_c and S_tgt. Allocation is ours: what the witness
-bridge's budgets are worth against even ones.
+bridge's budgets are worth against even ones, and how little clips and queries can do with.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from iamsb_core.systems.iamsb.config import IamsbConfig, ablations
 Sweep = Literal["bridges", "witnesses", "coarse-steps", "step-budget", "allocation"]
 SWEEPS: tuple[Sweep, ...] = get_args(Sweep)
 FULL = "full"
+_ROW_MASSES = (0.5, 0.9)
+_QUIET = (0.4, 0.6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ def variants(config: IamsbConfig, points: SweepPoints) -> tuple[Variant, ...]:
         "witnesses": _sweep("witnesses", "k", {k: {"witness": {"num_witnesses": k}} for k in points.witnesses}),
         "coarse-steps": _sweep("coarse-steps", "S_c", {n: {"coarse": {"num_steps": n}} for n in points.coarse_steps}),
         "step-budget": _sweep("step-budget", "S_tgt", {n: {"budget": {"num_steps": n}} for n in points.step_budgets}),
-        "allocation": iter([_variant("allocation", "even budgets", {"budget": {"allocation": "even"}})]),
+        "allocation": _allocation(),
     }
     chosen = [one for sweep in SWEEPS if sweep in points.sweeps for one in found[sweep]]
     return (full, *(_settled(one, config, points) for one in chosen))
@@ -76,6 +78,16 @@ def _bridges(config: IamsbConfig) -> Iterator[Variant]:
     for name, other in ablations(config).items():
         if name != FULL:
             yield _variant("bridges", name, {key: value for key, value in plain(other).items() if value != whole[key]})
+
+
+def _allocation() -> Iterator[Variant]:
+    yield _variant("allocation", "even budgets", {"budget": {"allocation": "even"}})
+    for share in _ROW_MASSES:
+        yield _variant("allocation", f"witnesses for {share:.0%} of a row", {"witness": {"row_mass": share}})
+    for probability in _QUIET:
+        yield _variant(
+            "allocation", f"early stop below {probability:.0%}", {"budget": {"quiet_probability": probability}}
+        )
 
 
 def _sweep(sweep: Sweep, symbol: str, changes: Mapping[int, dict[str, Any]]) -> Iterator[Variant]:

@@ -28,7 +28,7 @@ class Witnesses:
     index: Tensor
     """(B, N, k) into the other stream's queries"""
     bias: Tensor
-    """(B, N, k): log Pi of the kept entries, normalised over the row"""
+    """(B, N, k): log Pi of the kept entries, normalised over the row; MASKED for one that a narrower query drops"""
     mass: Tensor
     """(B, N): row sums of the coupling, the priority of the query"""
     present: Tensor
@@ -73,8 +73,8 @@ class WitnessBridge(nn.Module):
             statistics,
             scores,
             weights,
-            _witnesses(log_plan, self.config.num_witnesses, present[:, 1]),
-            _witnesses(log_plan.mT, self.config.num_witnesses, present[:, 0]),
+            _witnesses(log_plan, self.config, present[:, 1]),
+            _witnesses(log_plan.mT, self.config, present[:, 0]),
         )
 
     def couple(self, audio: QueryState, visual: QueryState) -> tuple[Coupling, Tensor, Tensor]:
@@ -186,8 +186,12 @@ def _marginal(logits: Tensor) -> Tensor:
     return confidence / confidence.sum(dim=1, keepdim=True)
 
 
-def _witnesses(log_plan: Tensor, num_witnesses: int, present: Tensor) -> Witnesses:
-    """The top-k of each row of the row-normalised plan (all, if there are fewer)."""
+def _witnesses(log_plan: Tensor, config: WitnessConfig, present: Tensor) -> Witnesses:
+    """The top-k of each row of the row-normalised plan (all, if there are fewer), or as many as hold row_mass of it."""
     log_mass = log_plan.logsumexp(dim=2)
-    kept = log_plan.topk(min(num_witnesses, log_plan.shape[2]), dim=2)
-    return Witnesses(kept.indices, kept.values - log_mass[..., None], log_mass.exp().detach(), present)
+    kept = log_plan.topk(min(config.num_witnesses, log_plan.shape[2]), dim=2)
+    bias = kept.values - log_mass[..., None]
+    if config.row_mass < 1.0:
+        before = bias.exp().cumsum(dim=2) - bias.exp()
+        bias = bias.masked_fill(before >= config.row_mass, MASKED)
+    return Witnesses(kept.indices, bias, log_mass.exp().detach(), present)
