@@ -30,7 +30,7 @@ from tasks.scoring import Evaluation
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What all that is trained in a study shares: an experiment's variants, a comparison's systems, a sweep's points."""
+    """What all trainings of a study share: an experiment's variants, a comparison's systems, a sweep's points."""
 
     seeds: tuple[int, ...] = (0,)
     size: str = "auto"
