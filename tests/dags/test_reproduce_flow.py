@@ -25,7 +25,9 @@ def test_points_that_need_no_training_share_one(home: Path, tiny_dataset: Path) 
     points = SweepPoints(witnesses=(2, 16), step_budgets=(0, 8), sweeps=("witnesses", "step-budget", "allocation"))
     done = study(tiny_dataset, home / "study", points)
     by_name = {one.variant.name: one for one in done.found.results}
-    assert list(by_name) == ["full", "k = 2", "k = 16", "S_tgt = 0", "S_tgt = 8", "even budgets"]
+    given = ["even budgets", "witnesses for 50% of a row", "witnesses for 90% of a row"]
+    given += ["early stop below 40%", "early stop below 60%"]
+    assert list(by_name) == ["full", "k = 2", "k = 16", "S_tgt = 0", "S_tgt = 8", *given]
     full = by_name["full"]
     assert {run[1] for one in done.found.results for run in one.runs} == {full.runs[0][1]}
     for same in ("k = 16", "S_tgt = 8"):
@@ -41,7 +43,7 @@ def test_points_that_need_no_training_share_one(home: Path, tiny_dataset: Path) 
     client = connect(Home.current())
     known = [one.experiment_id for one in client.search_experiments()]
     children = client.search_runs(known, filter_string=f"tags.`mlflow.parentRunId` = '{done.run_id}'")
-    assert len(children) == 1 + 4  # the training, and one evaluation for each set of settings
+    assert len(children) == 1 + 3 + len(given)  # the training, and one evaluation for each set of settings
     names = {run.info.run_name for run in children}
     assert any("witness.num_witnesses=2" in name for name in names)
 

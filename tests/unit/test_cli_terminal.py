@@ -25,6 +25,8 @@ COMMANDS = {
     | {"--perturb", "--store-as"},
     "train": {"--system", "--epochs", "--seed", "--encoders", "--device", "--config", "--size", "--schedule"}
     | {"--processes", "--machines", "--rendezvous"},
+    "tune": {"--encoders", "--blocks", "--epochs", "--head-epochs", "--head-width", "--rate", "--head-rate", "--seed"}
+    | {"--train-clips", "--dev-clips", "--device"},
     "evaluate": {"--model", "--split", "--protocol", "--device", "--perturb"},
     "robustness": {"--model", "--split", "--protocol", "--kinds", "--levels", "--seed", "--out", "--device"},
     "compare": {"--also", "--systems", "--seeds", "--size", "--epochs", "--split", "--protocol", "--encoders"}
@@ -40,7 +42,7 @@ COMMANDS = {
         "--split",
         "--protocol",
     }
-    | {"--encoders", "--device", "--kinds", "--levels", "--out"},
+    | {"--encoders", "--tuning", "--device", "--kinds", "--levels", "--out"},
     "reproduce": {"--sweeps", "--retrain", "--witnesses", "--coarse-steps", "--step-budgets", "--seeds", "--size"}
     | {"--epochs", "--split", "--protocol", "--encoders", "--device", "--out"},
     "predict": {"--model", "--split", "--device"},
